@@ -1,0 +1,29 @@
+"""What a user can get wrong. Each message is one line that names the file, row or column, and what to do next."""
+
+
+class Llmi2iError(Exception):
+    """Base of every error that is shown as one `Error: ...` line. Exit status 1."""
+
+    exit_status = 1
+
+
+class InputError(Llmi2iError):
+    """A file that the user gave is missing, damaged or has the wrong content."""
+
+
+class ArtifactError(Llmi2iError):
+    """A file of the work directory is missing, damaged or foreign; the message names the stage that makes it."""
+
+
+class WorkdirError(Llmi2iError):
+    """The work directory cannot be used: not writable, full, or another process is running the same stage."""
+
+
+class ModelError(Llmi2iError):
+    """A base model or checkpoint cannot be loaded, or training broke down (out of memory, NaN loss)."""
+
+
+class UsageError(Llmi2iError):
+    """Options that contradict each other or are out of range. Exit status 2."""
+
+    exit_status = 2

@@ -1,0 +1,57 @@
+"""The interaction log as arrays: one row of item indices per user, in compressed sparse row form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Histories:
+    """User histories in compressed sparse row (CSR) form, oldest interaction first.
+
+    The items of user ``u`` are ``items[ptr[u]:ptr[u + 1]]``; they may repeat (a user can buy an item twice).
+
+    Attributes
+    ----------
+    ptr : int64 (n_users + 1,)
+    items : int32 (n_interactions,), item indices in ``0 .. n_items - 1``
+    n_items : size of the catalogue; larger than ``items.max() + 1`` when the last items were never interacted with
+    weights : float32 (n_interactions,) or None, interaction weights; None means that each is 1
+    """
+
+    ptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    n_items: int
+    weights: NDArray[np.float32] | None = None
+
+    @property
+    def n_users(self) -> int:
+        return len(self.ptr) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Interactions of each user, int64 (n_users,)."""
+        return np.diff(self.ptr)
+
+    def row(self, user: int) -> NDArray[np.int32]:
+        """Items of one user, oldest first."""
+        return self.items[self.ptr[user] : self.ptr[user + 1]]
+
+    def user_of_each(self) -> NDArray[np.int32]:
+        """The user index of every interaction, int32 (n_interactions,)."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.lengths)
+
+    def item_counts(self) -> NDArray[np.int64]:
+        """Interactions of each item, int64 (n_items,)."""
+        return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
+
+    @classmethod
+    def from_rows(cls, rows: list[list[int]], n_items: int) -> Histories:
+        """Build from nested lists; for tests and small inputs."""
+        ptr = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=ptr[1:])
+        items = np.array([item for row in rows for item in row], np.int32)
+        return cls(ptr, items, n_items)
