@@ -1,0 +1,48 @@
+"""The program: runs the command line and turns what went wrong into one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `llmi2i` with `arguments` (default: the process's own) and return its exit status.
+
+    0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    from typer.exceptions import TyperException
+
+    from llmi2i_cli.cli import app
+    from llmi2i_cli.errors import Llmi2iError
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        return int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
+    except TyperException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except Llmi2iError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail("out of memory: see the stage's --help for options that lower its use", 1)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"{type(error).__name__}: {error} (this should not happen; --debug shows where)", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

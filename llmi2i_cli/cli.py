@@ -1,0 +1,54 @@
+"""The commands in pipeline order, thin: types, help and one call each. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmi2i_cli import __version__
+
+app = typer.Typer(
+    name="llmi2i",
+    help="Better item-to-item recommenders from the same log: an LLM generates interactions, a second one keeps the good ones.",
+    epilog="Stages run in the order above, on files in --workdir. Each does nothing when its result is up to date.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Workdir = Annotated[
+    Path,
+    typer.Option(
+        "--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory that holds every artifact.", file_okay=False
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(help="Seed of everything random; same seed, inputs and machine give the same bytes.", min=0)
+]
+Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+WORKDIR = Path("work")
+
+
+def _print_json(result: Any) -> None:
+    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+
+
+@app.callback(invoke_without_command=False)
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"llmi2i {__version__}\n")
+        raise typer.Exit
+
+
+# --- commands, in pipeline order; each example is run by the tests ---------------------------------------------------
