@@ -1,4 +1,4 @@
-"""The commands in pipeline order, thin: types, help and one call each. Nothing heavy is imported before a command runs."""
+"""The commands in pipeline order, thin: types, help and one call each. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmi2i_cli import __version__
 
 app = typer.Typer(
     name="llmi2i",
-    help="Better item-to-item recommenders from the same log: an LLM generates interactions, a second one keeps the good ones.",
+    help="Better item-to-item recommenders from the same log: one LLM generates interactions, another keeps the good.",
     epilog="Stages run in the order above, on files in --workdir. Each does nothing when its result is up to date.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,13 +24,9 @@ app = typer.Typer(
 
 Workdir = Annotated[
     Path,
-    typer.Option(
-        "--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory that holds every artifact.", file_okay=False
-    ),
+    typer.Option("--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory of all artifacts.", file_okay=False),
 ]
-Seed = Annotated[
-    int, typer.Option(help="Seed of everything random; same seed, inputs and machine give the same bytes.", min=0)
-]
+Seed = Annotated[int, typer.Option(help="Seed of everything random; same seed and inputs, same bytes.", min=0)]
 Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -41,14 +37,20 @@ def _print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
 
 
-@app.callback(invoke_without_command=False)
-def _options(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         sys.stdout.write(f"llmi2i {__version__}\n")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Options of the program itself; `--debug` is taken out of the arguments by `__main__`, anywhere it stands."""
 
 
 # --- commands, in pipeline order; each example is run by the tests ---------------------------------------------------

@@ -7,10 +7,10 @@ A run of a stage goes through `stage_run`:
 
 1. the options and the contents of the inputs give a *fingerprint*; if the manifest of the last run has the same one and
    its outputs are untouched, there is nothing to do;
-2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``, which survives a kill: the same command goes on there;
+2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``; it survives a kill, the same command goes on;
 3. when all are whole they are renamed into the folder, the manifest last.
 
-Nothing half-written is ever seen under an artifact's own name, and a run killed while it publishes is completed by the next.
+Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed by the next.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _describe(path: Path, relative_to: Path, known: Mapping[str, Any]) -> dict[s
     for file in _files_under(path):
         name = os.path.relpath(file, relative_to)
         stat = file.stat()
-        entry = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        entry: dict[str, Any] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
         before = known.get(name, {})
         same = all(before.get(key) == value for key, value in entry.items())
         entry["digest"] = before["digest"] if same else file_digest(file)
@@ -317,7 +317,7 @@ class StageRun:
 
     Attributes
     ----------
-    partial : directory for outputs in the making and for whatever lets a killed run go on; the same for the same fingerprint
+    partial : directory of outputs in the making and of what lets a killed run go on; one for each fingerprint
     manifest : of the run that is published: the former one when `up_to_date`, else None until `publish`
     """
 
@@ -469,10 +469,10 @@ def stage_run(
     except OSError as error:
         raise _workdir_error(error, workdir) from error
     finally:
-        for path, was_there in zip((run.folder, workdir), reversed(existed), strict=True):
+        for made, was_there in zip((run.folder, workdir), reversed(existed), strict=True):
             if not was_there:
                 with contextlib.suppress(OSError):
-                    path.rmdir()  # only if the run left it empty
+                    made.rmdir()  # only if the run left it empty
 
 
 def _resume_publication(run: StageRun) -> None:
