@@ -40,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
+    if message:  # empty where the help was shown instead
+        sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
     return status
 
 

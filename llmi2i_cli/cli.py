@@ -54,3 +54,21 @@ def _options(
 
 
 # --- commands, in pipeline order; each example is run by the tests ---------------------------------------------------
+
+
+@app.command()
+def status(workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+    """Show which stages are done, stale (and why) or missing.
+
+    Example: llmi2i status -w work
+    """
+    from llmi2i_cli.stages.status import status
+
+    rows = status(workdir)
+    if as_json:
+        _print_json(rows)
+        return
+    from llmi2i_cli.tables import print_table
+
+    columns = ("stage", "variant", "state", "why", "rows", "seconds")
+    print_table(str(workdir), columns, [[row[c] for c in columns] for row in rows], numeric=("rows", "seconds"))

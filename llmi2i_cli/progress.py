@@ -21,7 +21,7 @@ def notice(message: str) -> None:
 
 
 class ProgressBar:
-    """A bar: the share done, elapsed and remaining time, and a free text (the loss, a rate); shown after two seconds."""
+    """A bar: the share done, elapsed and remaining time, and a free text (the loss, a rate). Shown after 2 s."""
 
     def __init__(self, title: str, total: int | None) -> None:
         self.title, self.total, self.done = title, total, 0

@@ -10,7 +10,7 @@ A run of a stage goes through `stage_run`:
 2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``; it survives a kill, the same command goes on;
 3. when all are whole they are renamed into the folder, the manifest last.
 
-Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed by the next.
+Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed next time.
 """
 
 from __future__ import annotations
