@@ -48,6 +48,17 @@ class Histories:
         """Interactions of each item, int64 (n_items,)."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)
 
+    def most_recent(self, max_user_items: int) -> Histories:
+        """The last `max_user_items` interactions of each user, or all if it is 0."""
+        kept = np.minimum(self.lengths, max_user_items)
+        if not max_user_items or kept.sum() == len(self.items):
+            return self
+        ptr = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        entries = np.arange(ptr[-1]) + np.repeat(self.ptr[1:] - ptr[1:], kept)
+        return Histories(
+            ptr, self.items[entries], self.n_items, None if self.weights is None else self.weights[entries]
+        )
+
     @classmethod
     def from_rows(cls, rows: list[list[int]], n_items: int) -> Histories:
         """Build from nested lists; for tests and small inputs."""

@@ -40,6 +40,11 @@ class Neighbours:
     def k(self) -> int:
         return self.ids.shape[1]
 
+    @classmethod
+    def empty(cls, n_items: int, k: int) -> Neighbours:
+        """No neighbours yet: padding alone, for a kernel to fill."""
+        return cls(np.full((n_items, k), EMPTY, np.int32), np.zeros((n_items, k), np.float32))
+
     def top(self, k: int) -> Neighbours:
         """The first `k` columns."""
         return Neighbours(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]))
@@ -59,10 +64,8 @@ def ranking_key(score: float, tie_rank: int) -> Any:
     """
     bits = np.uint64(np.float32(score).view(np.uint32))
     rounded = (bits + np.uint64(8)) & np.uint64(0xFFFFFFF0)
-    if rounded & np.uint64(0x80000000):
-        rounded = rounded ^ np.uint64(0xFFFFFFFF)
-    else:
-        rounded = rounded | np.uint64(0x80000000)
+    negative = rounded & np.uint64(0x80000000)
+    rounded ^= np.uint64(0xFFFFFFFF) if negative else np.uint64(0x80000000)
     return (rounded << np.uint64(32)) | np.uint64(0xFFFFFFFF - tie_rank)
 
 

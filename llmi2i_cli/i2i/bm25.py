@@ -1,0 +1,183 @@
+"""BM25 between items, as `implicit.nearest_neighbours.BM25Recommender` scores it.
+
+Items are the documents and users the terms; c_ui is the weight of the interaction, 1 when the log has none:
+
+    W_iu = c_ui (k1 + 1) / (c_ui + k1 (1 - b + b C_i / mean C)) * log(n_items / (1 + |I_u|)),   C_i = sum over u of c_ui
+    s(i, j) = sum over u of W_iu W_ju
+
+Cost: |I_u|^2 steps for each user. Memory: 8 bytes an interaction beside the log, and a row of sums a thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from llmi2i_cli.errors import UsageError
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.incidence import Incidence, incidence
+from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_ranks
+from llmi2i_cli.i2i.selection import offer, sort_descending
+from llmi2i_cli.i2i.slices import run_slices
+
+
+def bm25_neighbours(
+    histories: Histories,
+    *,
+    top_k: int = 200,
+    k1: float = 1.2,
+    b: float = 0.75,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Neighbours:
+    """The `top_k` items with the highest BM25 score of each item, the item itself left out.
+
+    (implicit counts an item among its own K neighbours: its K + 1 are our `top_k` = K.) A repeated (user, item) is one
+    interaction with the sum of the weights. Scores are float64 sums in a fixed order, so any number of threads gives
+    the same bytes.
+
+    Parameters
+    ----------
+    k1 : how late repeats or weights saturate, at least 0
+    b : how far an item's popularity is normalised away, from 0 to 1
+    on_progress : called with (done, total) in units of work
+
+    Raises
+    ------
+    UsageError : an option out of range
+    """
+    if top_k < 1:
+        raise UsageError(f"top-k must be at least 1, not {top_k}")
+    log = incidence(histories, repeats="sum")
+    weights = _bm25_weights(log, k1, b)
+    neighbours = Neighbours.empty(log.n_items, top_k)
+    ranks = tie_ranks(log.n_items)
+    costs = np.bincount(log.user_items, np.repeat(log.lengths, log.lengths), minlength=log.n_items)
+    total = int(costs.sum())
+    for share in run_slices(_rank_rows, costs, log, weights, ranks, neighbours.ids, neighbours.scores):
+        if on_progress:
+            on_progress(round(share * total), total)
+    return neighbours
+
+
+def bm25_similarity(
+    histories: Histories,
+    pairs: NDArray[np.int32],
+    *,
+    k1: float = 1.2,
+    b: float = 0.75,
+    without_users: NDArray[np.int32] | None = None,
+) -> NDArray[np.float32]:
+    """The BM25 score of given pairs of items, float32 (n_pairs,); not cut off at a top K.
+
+    Parameters
+    ----------
+    pairs : int32 (n_pairs, 2), item indices; of an item with itself the score is the sum of its squared weights
+    without_users : int32 (n_pairs,), for each pair a user (row of `histories`) whose own contribution is
+        left out, so that an interaction is not its own evidence; -1 for none
+
+    Raises
+    ------
+    UsageError : an option out of range
+    """
+    log = incidence(histories, repeats="sum")
+    weights = _bm25_weights(log, k1, b)
+    place_of_item = np.argsort(log.item_order)
+    places = np.sort(place_of_item[pairs], axis=1)  # the popular item first: marked once, the rare one walked
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    scores = np.empty(len(pairs), np.float64)
+    users = np.full(len(pairs), -1) if without_users is None else without_users
+    place_of_user = np.append(np.argsort(log.user_order), -1)  # a user of -1 stays -1
+    _score_pairs(log, weights, places, place_of_user[users], order, scores)
+    return scores.astype(np.float32)
+
+
+def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
+    """W of each entry, float64 (n_entries,)."""
+    if not (0 <= k1 < math.inf and 0 <= b <= 1):
+        raise UsageError(f"k1 must be at least 0 and b from 0 to 1, not k1 = {k1} and b = {b}")
+    counts = log.weights.astype(np.float64) if log.weighted else np.ones(len(log.user_items))
+    item_sums = np.bincount(log.user_items, counts, minlength=log.n_items)
+    length_norm = 1 - b + b * item_sums / max(item_sums.mean(), np.finfo(float).tiny) if log.n_items else item_sums
+    idf = np.log(max(log.n_items, 1)) - np.log1p(log.lengths)
+    return counts * (k1 + 1) / (counts + k1 * length_norm[log.user_items]) * np.repeat(idf, log.lengths)
+
+
+@njit(cache=True, nogil=True)
+def _rank_rows(
+    first_item: int,
+    last_item: int,
+    log: Incidence,
+    weights: NDArray[np.float64],
+    tie_ranks: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
+    n_items = len(log.item_ptr) - 1
+    total = np.zeros(n_items, np.float64)
+    touched = np.empty(n_items, np.int32)
+    keys = np.empty(ids.shape[1], np.uint64)
+    positions = np.empty(ids.shape[1], np.int32)
+    for item in range(first_item, last_item):
+        n_touched = 0
+        for p in range(log.item_ptr[item], log.item_ptr[item + 1]):
+            item_weight = weights[log.item_entries[p]]
+            user = log.item_users[p]
+            for entry in range(log.user_ptr[user], log.user_ptr[user + 1]):
+                other = log.user_items[entry]
+                product = item_weight * weights[entry]  # at least 0: idf occurs twice
+                if product > 0:
+                    before = total[other]
+                    touched[n_touched] = other
+                    n_touched += before == 0
+                    total[other] = before + product
+        size = 0
+        for t in range(n_touched):
+            other = touched[t]
+            score = np.float32(total[other])
+            if score > 0 and other != item:
+                size = offer(keys, positions, size, ranking_key(score, tie_ranks[log.item_order[other]]), other)
+        sort_descending(keys, positions, size)
+        for n in range(size):
+            ids[log.item_order[item], n] = log.item_order[positions[n]]
+            scores[log.item_order[item], n] = total[positions[n]]
+        for t in range(n_touched):
+            total[touched[t]] = 0
+
+
+@njit(cache=True, nogil=True)
+def _score_pairs(
+    log: Incidence,
+    weights: NDArray[np.float64],
+    pairs: NDArray[np.int64],
+    without_users: NDArray[np.int64],
+    order: NDArray[np.int64],
+    scores: NDArray[np.float64],
+) -> None:
+    """Scores of pairs (popular item, rare item), float64 (n_pairs,), visited in `order`: sorted by both."""
+    of_user = np.zeros(len(log.user_ptr) - 1, np.float64)  # W of the popular item
+    marked = -1
+    walked = -1
+    score = 0.0
+    for pair in order:
+        if pairs[pair, 0] != marked:
+            if marked >= 0:
+                for p in range(log.item_ptr[marked], log.item_ptr[marked + 1]):
+                    of_user[log.item_users[p]] = 0
+            marked, walked = pairs[pair, 0], -1
+            for p in range(log.item_ptr[marked], log.item_ptr[marked + 1]):
+                of_user[log.item_users[p]] = weights[log.item_entries[p]]
+        if pairs[pair, 1] != walked:
+            walked, score = pairs[pair, 1], 0.0
+            for p in range(log.item_ptr[walked], log.item_ptr[walked + 1]):
+                score += of_user[log.item_users[p]] * weights[log.item_entries[p]]
+        scores[pair] = score
+        user = without_users[pair]
+        if user >= 0 and of_user[user] != 0:
+            for entry in range(log.user_ptr[user], log.user_ptr[user + 1]):
+                if log.user_items[entry] == walked:
+                    scores[pair] = max(score - of_user[user] * weights[entry], 0.0)

@@ -1,0 +1,67 @@
+"""Selection of the best K of many: a bounded heap of ranking keys, each with the position that it stands for.
+
+The root is the worst key that is kept, so most candidates cost one comparison. Keys come from `ranking_key`; the empty
+heap's are 0, which is below every key of a finite score.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True)
+def offer(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key: Any, position: int) -> int:
+    """Keep `key` if it is among the best ``len(keys)`` so far; returns the new size.
+
+    Parameters
+    ----------
+    keys : uint64 (k,), a min-heap in its first `size` places; changed in place
+    positions : int32 (k,), moved together with `keys`
+    """
+    if size < len(keys):
+        place = size
+        while place > 0:
+            parent = (place - 1) >> 1
+            if keys[parent] <= key:
+                break
+            keys[place] = keys[parent]
+            positions[place] = positions[parent]
+            place = parent
+        keys[place] = key
+        positions[place] = position
+        return size + 1
+    if size and key > keys[0]:
+        _sift_down(keys, positions, size, key, position)
+    return size
+
+
+@njit(cache=True)
+def sort_descending(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int) -> None:
+    """Turn the heap into a list with the largest key first, in place."""
+    for end in range(size - 1, 0, -1):
+        key, position = keys[end], positions[end]
+        keys[end], positions[end] = keys[0], positions[0]
+        _sift_down(keys, positions, end, key, position)
+
+
+@njit(cache=True, inline="always")
+def _sift_down(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key: Any, position: int) -> None:
+    """Put `key` in the place of the root and restore the heap of the first `size` places."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and keys[child + 1] < keys[child]:
+            child += 1
+        if keys[child] >= key:
+            break
+        keys[place] = keys[child]
+        positions[place] = positions[child]
+        place = child
+    keys[place] = key
+    positions[place] = position
