@@ -1,0 +1,135 @@
+"""A log on its way from the input files to a clean, split log, in buckets on disk, of which one at a time is in memory.
+
+All steps leave files under one directory and skip what is there already, so a killed run goes on where it stopped.
+Beside a bucket only what is known per item is in memory: counts, and the items that the k-core leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from llmi2i_cli.artifacts import write_table
+from llmi2i_cli.data.buckets import read_bucket, write_buckets
+from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
+from llmi2i_cli.workdir import write_json
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What leaves the log: the minima of the k-core (0 and 1 keep everything) and the cap of a user's history."""
+
+    min_user_items: int
+    min_item_users: int
+    max_user_items: int
+
+    @property
+    def has_core(self) -> bool:
+        return self.min_user_items > 1 or self.min_item_users > 1
+
+
+@dataclass(frozen=True)
+class CutFile:
+    """What is known of an input file that has been cut: its interactions and its latest time (None without times)."""
+
+    n_rows: int
+    latest: int | None
+
+
+class BucketedLog:
+    """A log in `n_buckets` buckets of whole users under `folder`.
+
+    Call `cut` for each input file, `clean`, then `find_core`; after that `bucket` gives each bucket's final log.
+    """
+
+    def __init__(self, folder: Path, n_buckets: int, filters: Filters) -> None:
+        self.folder, self.n_buckets, self.filters = folder, n_buckets, filters
+        self.core_items: pl.Series | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def cut(self, number: int, chunks: Iterator[pl.DataFrame]) -> CutFile:
+        """Cut one input file, the `number`-th, into the buckets."""
+        done = self.folder / f"cut-{number:06d}.json"
+        if not done.exists():
+            latest: int | None = None
+
+            def watched() -> Iterator[pl.DataFrame]:
+                nonlocal latest
+                for chunk in chunks:
+                    times = [t for t in (latest, chunk["timestamp"].max()) if isinstance(t, int)]
+                    latest = max(times, default=None)
+                    yield chunk
+
+            folder = self._cut_folder(number)
+            shutil.rmtree(folder, ignore_errors=True)
+            n_rows = write_buckets(watched(), folder, self.n_buckets)
+            write_json(done, {"n_rows": n_rows, "latest": latest})
+        return CutFile(**json.loads(done.read_text()))
+
+    def clean(self, n_files: int, on_bucket: Callable[[], None]) -> None:
+        """Order and dedupe each bucket; the cut files go when all are done."""
+        folders = [self._cut_folder(number) for number in range(n_files)]
+        for bucket in range(self.n_buckets):
+            target = self._clean_file(bucket)
+            if not target.exists():
+                rows = read_bucket(folders, bucket)
+                if rows is None:
+                    rows = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64})
+                write_table(order_and_dedupe(rows), target)
+            on_bucket()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def find_core(self) -> None:
+        """Find the items of the k-core by passes over the log until none of them falls under its minimum.
+
+        A pass starts from the clean log again: who fell out of an earlier pass has no more items left in this one.
+        """
+        if not self.filters.has_core:
+            return
+        path = self.folder / "core-items.parquet"
+        if path.exists():
+            items = pl.read_parquet(path)["item_id"]
+        else:
+            counts = add_counts([degrees(self._read(bucket)) for bucket in range(self.n_buckets)])
+            items = self._enough_users(counts)
+        while True:
+            write_table(items.to_frame(), path)
+            passed = (core_pass(self._read(b), items, self.filters.min_user_items) for b in range(self.n_buckets))
+            still = self._enough_users(add_counts([degrees(log) for log in passed]))
+            if len(still) == len(items):
+                break
+            items = still
+        self.core_items = items
+
+    def bucket(self, bucket: int) -> pl.DataFrame:
+        """The interactions of one bucket after all filters: user_id, item_id, timestamp; by user, oldest first."""
+        log = self._read(bucket)
+        if self.core_items is not None:
+            log = core_pass(log, self.core_items, self.filters.min_user_items)
+        return cap(log, self.filters.max_user_items)
+
+    def count_clean(self) -> int:
+        """Interactions before the k-core and the cap."""
+        return sum(pl.scan_parquet(self._clean_file(b)).select(pl.len()).collect().item() for b in self.buckets)
+
+    @property
+    def buckets(self) -> range:
+        return range(self.n_buckets)
+
+    def _enough_users(self, counts: pl.DataFrame) -> pl.Series:
+        return counts.filter(pl.col("n_users") >= self.filters.min_item_users)["item_id"]
+
+    def _read(self, bucket: int) -> pl.DataFrame:
+        return pl.read_parquet(self._clean_file(bucket), glob=False)
+
+    def _cut_folder(self, number: int) -> Path:
+        return self.folder / f"cut-{number:06d}"
+
+    def _clean_file(self, bucket: int) -> Path:
+        return self.folder / f"clean-{bucket:05d}.parquet"

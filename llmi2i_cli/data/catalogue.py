@@ -1,0 +1,71 @@
+"""What is known about items: titles and texts from files of any format with named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from llmi2i_cli.data.formats import ITEM_NAMES, TITLE_NAMES, open_catalogue, pick_column, require_column
+from llmi2i_cli.data.interactions import ids
+from llmi2i_cli.data.json_lines import JsonLinesFile
+from llmi2i_cli.data.plain_text import describe, plain
+from llmi2i_cli.data.table_file import LINE, TableFile
+
+SCHEMA = {"item_id": pl.String, "title": pl.String, "text": pl.String}
+CHUNK_ROWS = 100_000
+
+# The fields of Amazon's metadata (2014, 2018, 2023) that describe an item; the others are prices, ranks and pictures.
+AMAZON_FIELDS = (
+    *("brand", "store", "main_category", "main_cat", "category", "categories"),
+    *("features", "feature", "description"),
+)
+
+
+def read_catalogue(paths: Sequence[Path], item_column: str | None = None) -> pl.DataFrame:
+    """Read catalogues: item_id, title, text (String, never null), sorted by item_id.
+
+    Title is the column title, name or the like (empty without one). Text is the title and then all other columns in
+    their order (of Amazon's metadata those that describe the item), see `plain_text.describe`. An item that is listed
+    more than once keeps its first line.
+
+    Parameters
+    ----------
+    item_column : name of the column of item ids, where a file has it; else the first of the usual names
+
+    Raises
+    ------
+    InputError : a file is unreadable or has no column of item ids, or an id is missing
+    """
+    parts = [frame for path in paths for frame in _frames(path, item_column)]
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).unique("item_id", keep="first").sort("item_id")
+
+
+def _frames(path: Path, item_column: str | None) -> Iterator[pl.DataFrame]:
+    table, form = open_catalogue(path, "--items")
+    item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "--item-column")
+    title = pick_column([column for column in table.columns if column != item], TITLE_NAMES)
+    others = AMAZON_FIELDS if form == "amazon" else [c for c in table.columns if c not in (item, title)]
+    for chunk in _chunks(table, item, [*others, *([title] if title else [])]):
+        titles = [plain(value) for value in chunk[title]] if title else [""] * len(chunk)
+        rows = chunk.select(others).iter_rows() if others else [()] * len(chunk)
+        texts = [describe(first, row) for first, row in zip(titles, rows, strict=True)]
+        columns = {"item_id": ids(table, chunk, item, "--item-column"), "title": titles, "text": texts}
+        yield pl.DataFrame(columns, schema=SCHEMA)
+
+
+def _chunks(table: TableFile, item: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+    """The columns of a catalogue; objects of JSON lines are read one by one, as their fields nest and may be absent."""
+    if not isinstance(table, JsonLinesFile):
+        yield from table.chunks([item, *columns])
+        return
+    schema = {LINE: pl.Int64(), item: pl.String(), **dict.fromkeys(columns, pl.String())}
+    rows: list[list[Any]] = []
+    for line, found in table.objects():
+        rows.append([line, plain(found.get(item)), *(plain(found.get(column)) for column in columns)])
+        if len(rows) == CHUNK_ROWS:
+            yield pl.DataFrame(rows, schema=schema, orient="row")
+            rows = []
+    yield pl.DataFrame(rows, schema=schema, orient="row")

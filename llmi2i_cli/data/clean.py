@@ -1,0 +1,48 @@
+"""Cleaning a log: order, exact duplicates, the k-core and the cap. Each works on whole users."""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def order_and_dedupe(rows: pl.DataFrame) -> pl.DataFrame:
+    """Group interactions by user (sorted by id), oldest first, and drop exact duplicates (user, item, time).
+
+    Rows of equal time keep their order; of duplicates the first stays. Rows without a time get their place among the
+    user's rows, 0, 1, 2, ..., as timestamp.
+
+    Parameters
+    ----------
+    rows : user_id, item_id, timestamp (null everywhere or nowhere), in the order of the input
+    """
+    if rows["timestamp"].null_count():
+        place = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
+        return rows.with_columns(timestamp=place).sort("user_id", "timestamp")
+    ordered = rows.sort("user_id", "timestamp", maintain_order=True)
+    return ordered.unique(["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
+
+
+def degrees(log: pl.DataFrame) -> pl.DataFrame:
+    """Different users of each item: item_id, n_users; add them up over the buckets."""
+    return log.select("user_id", "item_id").unique().group_by("item_id").agg(n_users=pl.len().cast(pl.Int64))
+
+
+def add_counts(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Sum the other columns of frames that count something by item_id; sorted by item_id."""
+    return pl.concat(parts).group_by("item_id").sum().sort("item_id")
+
+
+def core_pass(log: pl.DataFrame, items: pl.Series, min_user_items: int) -> pl.DataFrame:
+    """One pass towards the k-core: keep interactions with `items`, then users with enough different items left.
+
+    Repeated until `items`, which have enough different users after the pass, stay the same, this ends at the largest
+    log in which every user has `min_user_items` different items and every item its minimum of different users.
+    """
+    kept = log.join(items.to_frame("item_id"), on="item_id", how="semi", maintain_order="left")
+    return kept.filter(pl.col("item_id").n_unique().over("user_id") >= min_user_items)
+
+
+def cap(log: pl.DataFrame, max_user_items: int) -> pl.DataFrame:
+    """Keep each user's most recent `max_user_items` interactions; `log` is oldest first."""
+    from_the_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id")
+    return log.filter(from_the_end <= max_user_items)

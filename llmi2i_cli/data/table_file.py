@@ -1,0 +1,33 @@
+"""What every reader of a tabular input offers, so that the meaning of columns is looked at in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+LINE = "\0line"  # no column of a text file can have this name
+
+
+class TableFile(Protocol):
+    """An input file with named columns, read in chunks.
+
+    Attributes
+    ----------
+    path : the file, for messages
+    columns : names of its columns, in their order
+    row_word : what a row is called in messages: "line" in text files, "row" in Parquet
+    """
+
+    path: Path
+    columns: list[str]
+    row_word: str
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield the named columns, String in text files, and `LINE` (Int64): the number, from 1, of each row.
+
+        An empty field is an empty string, a value that is not there is null.
+        """
+        ...

@@ -1,0 +1,137 @@
+"""Text files, plain or gzipped, as blocks of whole lines, so that memory does not grow with the file."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from llmi2i_cli.errors import InputError
+
+BLOCK_BYTES = 16 * 2**20
+LONGEST_LINE_BYTES = 64 * 2**20  # more without an end of line is no text that we know
+GZIP_MAGIC = b"\x1f\x8b"
+PARQUET_MAGIC = b"PAR1"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of UTF-8 text (without byte order mark) and the number, from 1, of the first of them."""
+
+    data: bytes
+    first_line: int
+
+    @property
+    def n_lines(self) -> int:
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether the file starts like a gzip file, whatever its name."""
+    with path.open("rb") as handle:
+        return handle.read(2) == GZIP_MAGIC
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the file is gzip or Parquet, so that the data in it is larger than the file."""
+    with path.open("rb") as handle:
+        return handle.read(4) == PARQUET_MAGIC or is_gzipped(path)
+
+
+def check_readable(path: Path) -> None:
+    """Raise InputError when the file is missing, empty or cannot be opened."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_blocks(path: Path, *, quoted: bool = False, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read a text file block by block; blank files give nothing.
+
+    Parameters
+    ----------
+    quoted : a line break between double quotes does not end a line (CSV)
+    block_bytes : bytes of text to read at a time
+
+    Raises
+    ------
+    InputError : missing, empty, truncated (gzip), binary or not UTF-8
+    """
+    check_readable(path)
+    rest, first_line = b"", 1
+    for piece in _pieces(path, block_bytes):
+        data = rest + piece
+        end = _end_of_lines(data, quoted)
+        if end == 0 and len(data) > LONGEST_LINE_BYTES:
+            problem = "a quote is never closed, or the line is" if quoted else "the line is"
+            raise InputError(f"{path}, line {first_line}: {problem} longer than {LONGEST_LINE_BYTES >> 20} MiB")
+        block, rest = Block(data[:end], first_line), data[end:]
+        if end:
+            _check_text(path, block)
+            yield block
+            first_line += block.n_lines
+    if rest:
+        block = Block(rest, first_line)
+        _check_text(path, block)
+        yield block
+
+
+def first_lines(path: Path, n_bytes: int = 65536) -> list[str]:
+    """The lines of the start of a text file, without their ends; for telling what it holds."""
+    for block in read_blocks(path, block_bytes=n_bytes):
+        return block.data.decode().splitlines()
+    return []
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if is_gzipped(path) else path.open("rb")
+
+
+def _pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
+    with _open(path) as handle:
+        start = True
+        while True:
+            try:
+                piece = handle.read(n_bytes)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise InputError(f"{path} is truncated or damaged: gzip cannot decompress it; get it again") from error
+            except OSError as error:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from error
+            if not piece:
+                return
+            yield piece.removeprefix(BYTE_ORDER_MARK) if start else piece
+            start = False
+
+
+def _end_of_lines(data: bytes, quoted: bool) -> int:
+    """Where the last whole line ends; with `quoted` the last line break outside quotes."""
+    end = data.rfind(b"\n") + 1
+    if not quoted or data.count(b'"', 0, end) % 2 == 0:
+        return end
+    while end > 0:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+        if data.count(b'"', 0, end) % 2 == 0:
+            return end
+    return 0
+
+
+def _check_text(path: Path, block: Block) -> None:
+    binary = block.data.find(b"\0")
+    if binary >= 0:
+        line = block.first_line + block.data.count(b"\n", 0, binary)
+        raise InputError(f"{path}, line {line}: binary data, or text that is not UTF-8; see --format for what is read")
+    try:
+        block.data.decode()
+    except UnicodeDecodeError as error:
+        line = block.first_line + block.data.count(b"\n", 0, error.start)
+        raise InputError(f"{path}, line {line}: not UTF-8 text; convert the file to UTF-8") from error
