@@ -1,0 +1,218 @@
+"""YoutubeDNN (Covington et al., RecSys 2016) in the shape that LLM-CF uses: a tower over the user and recent items.
+
+user vector = MLP(user embedding | mean of the last 20 items' embeddings), 128 -> 64 -> 64 -> 64; item vector = its row
+in the same item table; a softmax over the target and 128 uniform negatives. Item-to-item neighbours are cosines of the
+item vectors; the model can also rank by its own user vectors, as the paper's baseline does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from llmi2i_cli.errors import ModelError
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
+from llmi2i_cli.i2i.neighbours import Neighbours
+
+UNKNOWN_USER = -1
+
+
+class _Towers(nn.Module):
+    """Row 0 of both tables is for "nobody" and "nothing": it stays 0."""
+
+    def __init__(self, n_users: int, n_items: int, dimensions: int) -> None:
+        super().__init__()
+        self.users = nn.Embedding(n_users + 1, dimensions, padding_idx=0)
+        self.items = nn.Embedding(n_items + 1, dimensions, padding_idx=0)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * dimensions, dimensions),
+            nn.ReLU(),
+            nn.Linear(dimensions, dimensions),
+            nn.ReLU(),
+            nn.Linear(dimensions, dimensions),
+        )
+        for table in (self.users, self.items):
+            nn.init.normal_(table.weight, std=1 / math.sqrt(dimensions))
+            with torch.no_grad():
+                table.weight[0] = 0
+
+    def forward(self, users: Tensor, recent: Tensor) -> Tensor:
+        """users int64 (B,), recent items int64 (B, L), both from 1, 0 = none -> user vectors float32 (B, d)."""
+        n_recent = (recent > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        mean = self.items(recent).sum(dim=1) / n_recent
+        return self.mlp(torch.cat([self.users(users), mean], dim=1))
+
+
+@dataclass(frozen=True)
+class YoutubeDNN:
+    """A trained model.
+
+    Attributes
+    ----------
+    known_items : bool (n_items,), items that were in the training log
+    recall_by_epoch : validation Recall@10 after each epoch; empty without validation
+    """
+
+    towers: _Towers
+    known_items: NDArray[np.bool_]
+    recent: int
+    recall_by_epoch: list[float] = field(default_factory=list)
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """float32 (n_items, d)"""
+        return self.towers.items.weight.detach().numpy()[1:]
+
+    def user_vectors(
+        self, users: NDArray[np.int32], queries: Histories, *, batch_size: int = 4096
+    ) -> NDArray[np.float32]:
+        """float32 (n_queries, d) from row `users` of the training log (-1: not in it) and their items, oldest first."""
+        vectors = np.empty((queries.n_users, self.item_vectors.shape[1]), np.float32)
+        with torch.inference_mode():
+            for start in range(0, queries.n_users, batch_size):
+                rows = np.arange(start, min(start + batch_size, queries.n_users))
+                windows = _windows(queries, queries.ptr[rows], queries.ptr[rows + 1], self.recent)
+                vectors[rows] = self.towers(torch.from_numpy(users[rows].astype(np.int64) + 1), windows).numpy()
+        return vectors
+
+    def neighbours(self, *, top_k: int = 200) -> Neighbours:
+        """Each item's `top_k` items of largest cosine."""
+        return cosine_neighbours(self.item_vectors, self.known_items, top_k=top_k)
+
+    def rank(
+        self, users: NDArray[np.int32], queries: Histories, *, top_n: int, exclude: Histories | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The catalogue ranked by dot product with the user vectors: ids (n_queries, top_n), -1 padded, and scores."""
+        return nearest_items(
+            self.user_vectors(users, queries), self.item_vectors, self.known_items, top_k=top_n, exclude=exclude
+        )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What early stopping watches: rows of the training log, what is known of them, and what they do next."""
+
+    users: NDArray[np.int32]
+    queries: Histories
+    targets: Histories
+
+
+def train_youtube_dnn(
+    histories: Histories,
+    *,
+    validation: Validation | None,
+    dimensions: int = 64,
+    negatives: int = 128,
+    recent: int = 20,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-5,
+    batch_size: int = 256,
+    epochs: int = 50,
+    patience: int = 2,
+    seed: int = 2023,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> YoutubeDNN:
+    """Train on every next item of every user; keep the epoch of the best validation Recall@10.
+
+    Parameters
+    ----------
+    histories : oldest first; weights scale the loss of an interaction as a target
+    validation : None trains all `epochs`
+    patience : epochs without a better validation figure before it stops
+    on_progress : called with (steps done, steps at most, text)
+
+    Raises
+    ------
+    ModelError : the loss is not finite
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    towers = _Towers(histories.n_users, histories.n_items, dimensions)
+    model = YoutubeDNN(towers, histories.item_counts() > 0, recent)
+    optimizer = torch.optim.Adam(
+        towers.parameters(), lr=learning_rate, weight_decay=weight_decay, foreach=False, fused=True
+    )
+    user_of_each = histories.user_of_each()
+    positions = np.flatnonzero(np.arange(len(histories.items)) > histories.ptr[user_of_each])  # all but a user's first
+    steps_per_epoch = math.ceil(len(positions) / batch_size)
+    best_recall, best_state, epochs_since = -1.0, None, 0
+    for epoch in range(epochs if len(positions) else 0):
+        order = rng.permutation(positions)
+        for step in range(steps_per_epoch):
+            batch = order[step * batch_size : (step + 1) * batch_size]
+            loss = _loss(towers, histories, user_of_each, batch, negatives, recent, rng)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        if not math.isfinite(float(loss.detach())):
+            raise ModelError(
+                f"YoutubeDNN's loss became {float(loss.detach())} in epoch {epoch + 1}: lower --learning-rate"
+            )
+        text = f"loss {float(loss.detach()):.3f}"
+        if validation is not None:
+            recall = _recall_at_10(model, validation)
+            model.recall_by_epoch.append(recall)
+            text += f", validation Recall@10 {recall:.4f}"
+            epochs_since += 1
+            if recall > best_recall:
+                best_recall, epochs_since = recall, 0
+                best_state = {name: tensor.clone() for name, tensor in towers.state_dict().items()}
+        if on_progress:
+            on_progress((epoch + 1) * steps_per_epoch, epochs * steps_per_epoch, text)
+        if epochs_since >= patience:
+            break
+    if best_state is not None:
+        towers.load_state_dict(best_state)
+    return model
+
+
+def _loss(
+    towers: _Towers,
+    histories: Histories,
+    user_of_each: NDArray[np.int32],
+    batch: NDArray[np.int64],
+    negatives: int,
+    recent: int,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Mean cross-entropy of the targets at the positions `batch` (B,) against uniform negatives."""
+    users = user_of_each[batch]
+    windows = _windows(histories, histories.ptr[users], batch, recent)  # (B, L)
+    targets = torch.from_numpy(histories.items[batch].astype(np.int64) + 1)[:, None]
+    drawn = torch.from_numpy(rng.integers(1, histories.n_items + 1, (len(batch), negatives)))
+    choices = torch.cat([targets, drawn], dim=1)  # (B, 1 + negatives)
+    user_vectors = towers(torch.from_numpy(users.astype(np.int64) + 1), windows)
+    logits = (towers.items(choices) * user_vectors[:, None]).sum(dim=2)  # several times as fast as torch.bmm here
+    logits[:, 1:] = logits[:, 1:].masked_fill(drawn == targets, -torch.inf)  # the target drawn as its own negative
+    losses = functional.cross_entropy(logits, torch.zeros(len(batch), dtype=torch.int64), reduction="none")
+    if histories.weights is None:
+        return losses.mean()
+    weights = torch.from_numpy(histories.weights[batch])
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+
+
+def _windows(histories: Histories, begins: NDArray[np.int64], ends: NDArray[np.int64], recent: int) -> Tensor:
+    """The last `recent` items in ``begins .. ends`` of the log, plus 1; 0 padded on the left: int64 (B, recent)."""
+    places = ends[:, None] - np.arange(recent, 0, -1)  # (B, recent)
+    inside = places >= begins[:, None]
+    if not len(histories.items):
+        return torch.zeros(places.shape, dtype=torch.int64)
+    return torch.from_numpy(np.where(inside, histories.items[np.where(inside, places, 0)].astype(np.int64) + 1, 0))
+
+
+def _recall_at_10(model: YoutubeDNN, validation: Validation) -> float:
+    """Mean over users of the share of targets among the first ten, what they have already left out."""
+    ids, _ = model.rank(validation.users, validation.queries, top_n=10, exclude=validation.queries)
+    targets = validation.targets
+    hit = (ids[targets.user_of_each()] == targets.items[:, None]).any(axis=1)
+    n_targets = targets.lengths
+    hits = np.bincount(targets.user_of_each(), weights=hit, minlength=targets.n_users)
+    return float((hits[n_targets > 0] / n_targets[n_targets > 0]).mean())
