@@ -83,7 +83,7 @@ def prepare(
     ] = "leave-last-two",
     eval_users: Annotated[
         int | None,
-        typer.Option(help="Keep held-out interactions of this many random users a day, for last-day.", min=1),
+        typer.Option(help="Held-out interactions of this many random users a day, for last-day.", min=1),
     ] = None,
     min_user_items: Annotated[int, typer.Option(help="k-core: different items a user has at least.", min=0)] = 0,
     min_item_users: Annotated[int, typer.Option(help="k-core: different users an item has at least.", min=0)] = 0,
@@ -136,6 +136,30 @@ def prepare(
     shown = {**summary, "density": f"{summary['density']:.3%}", "long_tail_share": f"{summary['long_tail_share']:.1%}"}
     rows = [(name.replace("_", " "), value) for name, value in shown.items() if name != "up_to_date"]
     print_table(str(workdir / "prepare"), ("", "value"), rows, numeric=("value",))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Directory to write, of its own.", file_okay=False)],
+    users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 10_000,
+    items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 2_000,
+    interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 100_000,
+    noise: Annotated[
+        float, typer.Option(help="Share of interactions that have nothing to do with the user.", min=0, max=1)
+    ] = 0.1,
+    seed: Seed = 42,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a simulated log and its catalogue, of any size: OUT/interactions.parquet and OUT/items.parquet.
+
+    Example: llmi2i simulate shop --users 10000 --items 2000 --interactions 100000
+    """
+    from llmi2i_cli.stages.simulate import simulate
+
+    result = simulate(out, users=users, items=items, interactions=interactions, noise=noise, seed=seed, force=force)
+    if as_json:
+        _print_json(result)
 
 
 @app.command()

@@ -80,12 +80,19 @@ def _split(rows: pl.DataFrame, n_buckets: int) -> Iterator[tuple[int, pl.DataFra
         yield bucket, part
 
 
-def concatenate(parts: Sequence[Path], target: Path) -> None:
-    """Write the rows of several Parquet files, in their order, as one; memory does not grow with them."""
+def concatenate(parts: Sequence[Path], target: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the rows of several Parquet files, in their order, as one; memory does not grow with them.
+
+    Parameters
+    ----------
+    metadata : entries for the file's own metadata
+    """
     temporary = target.with_name(f".{target.name}.tmp")
     rows = pl.concat([pl.scan_parquet(part, glob=False) for part in parts])
     try:
-        rows.sink_parquet(temporary, row_group_size=ROWS_PER_GROUP, **PARQUET_OPTIONS)  # type: ignore[call-overload]
+        rows.sink_parquet(  # type: ignore[call-overload]
+            temporary, row_group_size=ROWS_PER_GROUP, metadata=metadata, **PARQUET_OPTIONS
+        )
     except pl.exceptions.PolarsError as error:
         raise OSError(str(error)) from error
     temporary.replace(target)
