@@ -160,6 +160,11 @@ def read_user_ids(workdir: Path) -> pl.Series:
     return read_artifact(workdir, "prepare/users.parquet")["user_id"]
 
 
+def read_profiles(workdir: Path) -> list[str]:
+    """User profiles in user order, empty where a user has none."""
+    return read_artifact(workdir, "prepare/users.parquet")["profile"].fill_null("").to_list()
+
+
 def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) -> pl.DataFrame:
     """Add ``<column>_index`` (UInt32): the row of each id in `ids`. ArtifactError names an id that is not there.
 
@@ -173,7 +178,11 @@ def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) ->
     return joined
 
 
-def _to_histories(frame: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, source: str) -> Histories:
+def to_histories(frame: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, source: str) -> Histories:
+    """Rows (user_id, item_id and perhaps weight) as one row per user of `user_ids`; a user's rows keep their order.
+
+    `source` names the file they came from, for the ArtifactError about an unknown id.
+    """
     frame = with_index(with_index(frame, user_ids, "user_id", source), item_ids, "item_id", source)
     users = frame["user_id_index"].to_numpy()
     order = np.argsort(users, kind="stable")  # a no-op for prepare's files, which are grouped by user
@@ -189,7 +198,7 @@ def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histori
     path = "prepare/interactions.parquet"
     frame = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits))).collect()
     item_ids = read_artifact(workdir, "prepare/items.parquet")["item_id"]
-    return _to_histories(frame, read_user_ids(workdir), item_ids, path)
+    return to_histories(frame, read_user_ids(workdir), item_ids, path)
 
 
 def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:
@@ -198,7 +207,7 @@ def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:
     frame = read_artifact(workdir, path)
     user_ids = frame["user_id"].unique(maintain_order=True)
     item_ids = read_artifact(workdir, "prepare/items.parquet")["item_id"]
-    return _to_histories(frame, user_ids, item_ids, path), user_ids
+    return to_histories(frame, user_ids, item_ids, path), user_ids
 
 
 def has_split(workdir: Path, split: str) -> bool:

@@ -276,15 +276,18 @@ def input_changes(manifest: Mapping[str, Any], workdir: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _lock(workdir: Path, name: str, busy: str) -> Iterator[None]:
-    """Hold ``.locks/<name>`` until the end of the block; the kernel frees it when the process dies."""
+def _lock(workdir: Path, name: str, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold ``.locks/<name>`` until the end of the block; the kernel frees it when the process dies.
+
+    When another process holds it, `wait` for it or raise WorkdirError naming it.
+    """
     folder = workdir / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.lock"
     while True:
         handle = path.open("a+")
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             handle.seek(0)
             owner = handle.read().strip() or "?"
@@ -363,9 +366,16 @@ class StageRun:
             "seconds": round(time.monotonic() - self._started, 3),
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        write_json(self.partial / "manifest.json", manifest)
-        self._install(manifest)
+        with self.publishing():
+            write_json(self.partial / "manifest.json", manifest)
+            self._install(manifest)
         return manifest
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Hold the one lock under which outputs are moved into the folder; shards of a stage take turns here."""
+        with _lock(self.workdir, f"publish{self._partial_prefix}{self.stage.folder}", self.stage.name, wait=True):
+            yield
 
     def _install(self, manifest: dict[str, Any]) -> None:
         """Move outputs and then the manifest into place. Safe to repeat after a kill: what has moved is skipped."""
@@ -477,9 +487,12 @@ def stage_run(
 
 def _resume_publication(run: StageRun) -> None:
     """Finish what a run of the same fingerprint was publishing when it was killed."""
-    pending = read_manifest(run.partial / "manifest.json")
-    if pending is not None:
-        run._install(pending)
+    if not run.partial.exists():
+        return
+    with run.publishing():
+        pending = read_manifest(run.partial / "manifest.json")
+        if pending is not None:
+            run._install(pending)
 
 
 def _still_current(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> bool:

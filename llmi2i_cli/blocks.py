@@ -1,0 +1,66 @@
+"""Work on users in fixed blocks: resumable, shareable between processes, and the same bytes however it was shared.
+
+Users are cut into blocks of a fixed size in their order. A block is computed from its users alone and written as one
+Parquet file of the run's partial directory; its presence is its completion mark. Shard I of N takes every N-th block.
+Whoever finds that all blocks are there merges them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from llmi2i_cli.artifacts import PARQUET_OPTIONS, Schema, write_table
+from llmi2i_cli.errors import UsageError
+from llmi2i_cli.progress import ProgressBar
+from llmi2i_cli.workdir import StageRun
+
+ROWS_PER_GROUP = 1 << 18
+
+
+def shard_label(shards: int, shard: int) -> str:
+    """Name of a shard for its lock, ``""`` when there is only one. UsageError if `shard` is not in 1 .. `shards`."""
+    if not 1 <= shard <= shards:
+        raise UsageError(f"--shard {shard} is not one of the {shards} shards: they are numbered from 1")
+    return f"{shard}-of-{shards}" if shards > 1 else ""
+
+
+def compute_blocks(
+    run: StageRun,
+    name: str,
+    n_blocks: int,
+    make: Callable[[int], pl.DataFrame],
+    schema: Schema,
+    *,
+    shards: int,
+    shard: int,
+    bar: ProgressBar,
+) -> list[int]:
+    """Compute the blocks of one shard that are not there yet.
+
+    Returns
+    -------
+    the blocks that are still missing, which other shards have to do
+    """
+    mine = range(shard - 1, n_blocks, shards)
+    for done, block in enumerate(mine, start=1):
+        path = _path(run, name, block)
+        if not path.exists():
+            write_table(make(block), path, schema)
+        bar.update(done, len(mine))
+    return [block for block in range(n_blocks) if not _path(run, name, block).exists()]
+
+
+def merge_blocks(run: StageRun, name: str, n_blocks: int, schema: Schema, output: Path) -> int:
+    """Write all blocks, in order, into one Parquet file, streaming; returns its rows."""
+    empty = pl.DataFrame(schema=dict(schema)).lazy()
+    parts = [pl.scan_parquet(_path(run, name, block)) for block in range(n_blocks)]
+    merged = pl.concat([empty, *parts])
+    merged.sink_parquet(output, row_group_size=ROWS_PER_GROUP, **PARQUET_OPTIONS)  # type: ignore[call-overload]
+    return int(pl.scan_parquet(output).select(pl.len()).collect().item())
+
+
+def _path(run: StageRun, name: str, block: int) -> Path:
+    return run.partial / f"{name}-{block:06d}.parquet"

@@ -1,0 +1,233 @@
+"""Where a model comes from and goes to: presets, pretrained causal LMs, and llmi2i's own checkpoints.
+
+A checkpoint is a Hugging Face model directory (config, safetensors, tokenizer) with two more files: ``llmi2i.json``
+(how to build its prompts and where its item tokens lie) and ``item_tokens.parquet`` (item_id, token_id), so that other
+tools can use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from llmi2i_cli.artifacts import Catalogue, write_table
+from llmi2i_cli.errors import ArtifactError, ModelError
+from llmi2i_cli.llm.item_model import ItemModel, RaggedTokens, TokenLayout
+from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, Preset, TrainingDefaults
+from llmi2i_cli.llm.prompts import tokenize_distinct
+from llmi2i_cli.llm.word_tokenizer import NO, YES, build_word_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CARD = "llmi2i.json"
+MAX_TITLE_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model with item tokens, ready to be fine-tuned.
+
+    Attributes
+    ----------
+    titles : title tokens of each item
+    from_scratch : a preset; its prompt is the bare history and its item vectors carry their titles' words
+    """
+
+    llm: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    layout: TokenLayout
+    titles: RaggedTokens
+    from_scratch: bool
+    defaults: TrainingDefaults
+
+
+@dataclass(frozen=True)
+class Card:
+    """What ``llmi2i.json`` says of a checkpoint."""
+
+    role: str
+    base_model: str
+    base_vocab: int
+    n_items: int
+    n_evidence: int
+    catalogue: str
+    template: str
+    titles_in_prompt: bool
+    max_length: int
+    from_scratch: bool
+
+    @property
+    def layout(self) -> TokenLayout:
+        return TokenLayout(self.base_vocab, self.n_items, self.n_evidence)
+
+
+def catalogue_digest(item_ids: pl.Series) -> str:
+    """Identity of a catalogue: its ids in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for item_id in item_ids:
+        digest.update(item_id.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def attention_implementation(attention: str) -> str:
+    """`auto` is flash_attention_2 where flash-attn imports and the device is CUDA, else sdpa.
+
+    ModelError when flash_attention_2 is asked for where it cannot run.
+    """
+    from transformers.utils import is_flash_attn_2_available
+
+    if attention == "auto":
+        return "flash_attention_2" if torch.cuda.is_available() and is_flash_attn_2_available() else "sdpa"
+    if attention == "flash_attention_2" and not (torch.cuda.is_available() and is_flash_attn_2_available()):
+        raise ModelError(
+            "flash_attention_2 needs a CUDA device and the package flash-attn: use --attention auto or sdpa"
+        )
+    return attention
+
+
+def load_base(spec: str, catalogue: Catalogue, *, attention: str, seed: int, n_evidence: int = 0) -> Base:
+    """Build a preset or load a pretrained causal LM (a local directory or a hub id), and give it item tokens.
+
+    Raises
+    ------
+    ModelError : `spec` is neither a preset nor something that transformers loads as a causal LM
+    """
+    texts = [text or title for text, title in zip(catalogue.texts, catalogue.titles, strict=True)]
+    if spec in PRESETS:
+        return _from_preset(PRESETS[spec], catalogue.n_items, texts, attention, seed, n_evidence)
+    llm, tokenizer = _load_pretrained(spec, attention)
+    base_vocab = llm.get_input_embeddings().num_embeddings
+    layout = TokenLayout(base_vocab, catalogue.n_items, n_evidence)
+    titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
+    _add_item_rows(llm, layout, titles, seed)
+    return Base(llm, tokenizer, layout, titles, from_scratch=False, defaults=PRETRAINED)
+
+
+def _from_preset(
+    preset: Preset, n_items: int, texts: Sequence[str], attention: str, seed: int, n_evidence: int
+) -> Base:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_word_tokenizer(texts, preset.text_words)
+    layout = TokenLayout(len(tokenizer), n_items, n_evidence)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=layout.size,
+        hidden_size=preset.hidden_size,
+        intermediate_size=preset.intermediate_size,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        num_key_value_heads=preset.heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation=attention_implementation(attention),
+    )
+    titles = tokenize_distinct(tokenizer, texts, MAX_TITLE_TOKENS)
+    llm = LlamaForCausalLM(config)
+    return Base(llm, tokenizer, layout, titles, from_scratch=True, defaults=preset.training)
+
+
+def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(spec)
+        llm = AutoModelForCausalLM.from_pretrained(
+            spec, attn_implementation=attention_implementation(attention), dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        known = ", ".join(PRESETS)
+        raise ModelError(
+            f"{spec} is no causal language model that can be loaded ({reason}): "
+            f"give a local directory, a hub id or a preset ({known})"
+        ) from error
+    if llm.get_output_embeddings() is None:
+        raise ModelError(f"{spec} has no output embeddings: it is no causal language model")
+    return llm, tokenizer
+
+
+@torch.no_grad()
+def _add_item_rows(llm: PreTrainedModel, layout: TokenLayout, titles: RaggedTokens, seed: int) -> None:
+    """Grow the vocabulary; an item's rows start as the mean of the base's own rows of its title's tokens."""
+    llm.resize_token_embeddings(layout.size, mean_resizing=False)
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.from_numpy(np.diff(titles.ptr))
+    for table in dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)):
+        words = table[: layout.base_vocab].float()
+        centre, spread = words.mean(0), words.std(0)
+        means = torch.nn.functional.embedding_bag(
+            torch.from_numpy(titles.tokens), words, torch.from_numpy(titles.ptr[:-1]), mode="mean"
+        )
+        means[lengths == 0] = centre
+        # Two items may share a title: a little noise tells their rows apart from the start.
+        noise = torch.randn(means.shape, generator=generator) * spread * 0.1
+        table[layout.item_rows] = (means + noise).to(table.dtype)
+        if layout.n_evidence:
+            rows = centre + torch.randn((layout.n_evidence, words.shape[1]), generator=generator) * spread
+            table[layout.item_rows.stop :] = rows.to(table.dtype)
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Token ids of the answers Yes and No: the presets' own, or the first token in which a base's two words differ."""
+    vocabulary = tokenizer.get_vocab()
+    if YES in vocabulary:
+        return vocabulary[YES], vocabulary[NO]
+    yes, no = (tokenizer(word, add_special_tokens=False).input_ids for word in ("Yes", "No"))
+    for pair in zip(yes, no, strict=False):
+        if pair[0] != pair[1]:
+            return pair
+    raise ModelError("the base's tokenizer gives Yes and No the same tokens: it cannot serve as discriminator")
+
+
+def save_checkpoint(model: ItemModel, base: Base, card: Card, item_ids: pl.Series, directory: Path) -> None:
+    """Write a Hugging Face checkpoint with its card and its item tokens."""
+    model.merge_title_words()
+    model.llm.save_pretrained(directory)
+    base.tokenizer.save_pretrained(directory)
+    tokens = np.arange(base.layout.n_items, dtype=np.int64) + base.layout.base_vocab
+    write_table(pl.DataFrame({"item_id": item_ids, "token_id": tokens}), directory / "item_tokens.parquet")
+    (directory / CARD).write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_card(directory: Path, item_ids: pl.Series, remedy: str) -> Card:
+    """The card of a checkpoint; ArtifactError if it is damaged or belongs to another catalogue."""
+    try:
+        values: dict[str, Any] = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        card = Card(**values)
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"{directory} is no checkpoint of llmi2i ({CARD} is missing or damaged): {remedy}"
+        ) from error
+    if card.n_items != len(item_ids) or card.catalogue != catalogue_digest(item_ids):
+        raise ArtifactError(f"{directory} was trained on another catalogue than prepare/items.parquet: {remedy}")
+    return card
+
+
+def load_checkpoint(
+    directory: Path, item_ids: pl.Series, *, attention: str, remedy: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Card]:
+    """Load a checkpoint of ours. ArtifactError if it is damaged, foreign or of another catalogue."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    card = read_card(directory, item_ids, remedy)
+    try:
+        llm = AutoModelForCausalLM.from_pretrained(directory, attn_implementation=attention_implementation(attention))
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+    except Exception as error:  # safetensors and tokenizers raise types of their own
+        raise ArtifactError(f"{directory} is damaged ({type(error).__name__}): {remedy}") from error
+    if llm.get_input_embeddings().num_embeddings != card.layout.size:
+        raise ArtifactError(f"{directory}: its vocabulary does not fit its card: {remedy}")
+    return llm, tokenizer, card

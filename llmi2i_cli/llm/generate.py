@@ -1,0 +1,139 @@
+"""Generation as a ranking: with one token an item, the next-item distribution is one matrix product.
+
+The paper lets the LLM write the next items out; a ranked list of the most likely ones is our reading of it. Users go
+through in fixed blocks of `BLOCK_USERS`, so a user's figures do not depend on who else is asked for or on how the work
+is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llmi2i_cli.artifacts import Catalogue
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.llm.bases import Card, load_checkpoint
+from llmi2i_cli.llm.item_model import GeneratorModel
+from llmi2i_cli.llm.packing import pack
+from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BLOCK_USERS = 1024
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator ready to rank."""
+
+    model: GeneratorModel
+    pieces: PromptPieces
+    pad_token: int
+    max_length: int
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+@torch.no_grad()
+def rank_block(
+    generator: Generator,
+    users: Sequence[int],
+    histories: Histories,
+    seen: Histories | None,
+    *,
+    history: int,
+    top_n: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The most likely next items of some users, best first.
+
+    Parameters
+    ----------
+    users : rows of `histories`
+    seen : items that are not to be proposed, per user; None lets every item be proposed
+    history : how many of the most recent interactions are shown to the model
+
+    Returns
+    -------
+    items : int32 (n_users, top_n), -1 where a user has seen all the rest
+    logprobs : float32 (n_users, top_n), log-probability among the items the user has not seen; -inf where padded
+    """
+    model, device = generator.model, generator.device
+    sequences = [
+        query_sequence(generator.pieces, user, histories.row(user)[-history:], generator.max_length) for user in users
+    ]
+    rows = pack(sequences, generator.pad_token)
+    table = model.input_table()
+    states = model.states(table, **{name: value.to(device) for name, value in vars(rows).items()})
+    logits = (states @ model.output_rows(table).T).float()  # (n_users, n_items)
+    if seen is not None:
+        owner = np.repeat(np.arange(len(users)), [len(seen.row(user)) for user in users])
+        items = np.concatenate([seen.row(user) for user in users]) if len(users) else np.zeros(0, np.int32)
+        logits[torch.from_numpy(owner).to(device), torch.from_numpy(items).long().to(device)] = -torch.inf
+    logprobs = torch.log_softmax(logits, dim=1)
+    found = min(top_n, logits.shape[1])
+    values, chosen = logprobs.topk(found, dim=1)
+    items_out = np.full((len(users), top_n), -1, np.int32)
+    logprobs_out = np.full((len(users), top_n), -np.inf, np.float32)
+    items_out[:, :found] = chosen.cpu().numpy()
+    logprobs_out[:, :found] = values.cpu().numpy()
+    items_out[np.isneginf(logprobs_out)] = -1
+    return items_out, logprobs_out
+
+
+def rank_users(
+    generator: Generator,
+    users: NDArray[np.integer],
+    histories: Histories,
+    seen: Histories | None,
+    *,
+    history: int,
+    top_n: int,
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """`rank_block` over blocks of `BLOCK_USERS` users, in order."""
+    for start in range(0, len(users), BLOCK_USERS):
+        block = [int(user) for user in users[start : start + BLOCK_USERS]]
+        yield rank_block(generator, block, histories, seen, history=history, top_n=top_n)
+
+
+def load_generator(
+    directory: Path, catalogue: Catalogue, profiles: Sequence[str], *, attention: str = "auto"
+) -> Generator:
+    """Load what `sft-gen` wrote, ready to rank. ArtifactError if it is damaged, foreign or of another catalogue."""
+    remedy = "run `llmi2i sft-gen --force`"
+    llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
+    model = GeneratorModel(llm, card.layout).eval()
+    if torch.cuda.is_available():
+        model = model.to("cuda", torch.bfloat16)
+    return Generator(
+        model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
+    )
+
+
+def pieces_of_card(
+    card: Card, tokenizer: PreTrainedTokenizerBase, catalogue: Catalogue, profiles: Sequence[str]
+) -> PromptPieces:
+    """The prompt pieces that a checkpoint was trained with."""
+    from llmi2i_cli.llm.bases import MAX_TITLE_TOKENS
+    from llmi2i_cli.llm.prompts import build_pieces, tokenize_distinct
+
+    titles = None
+    if card.titles_in_prompt:
+        titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
+    return build_pieces(tokenizer, card.layout, card.template, profiles=profiles, titles=titles)
+
+
+def pad_token_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A token for padding; which one does not matter, since nothing attends to it."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id):
+        if token is not None:
+            return int(token)
+    return 0

@@ -1,0 +1,233 @@
+"""A causal LM whose vocabulary also holds the items: one token an item, behind the base's own vocabulary.
+
+Layout of the vocabulary::
+
+    0 .. base_vocab - 1                     the base's own tokens (words)
+    base_vocab + k                          item k, row k of prepare/items.parquet
+    base_vocab + n_items + e                evidence token e (the discriminator's prompt only)
+
+A base that comes with weights starts an item's row as the mean of its own embeddings of the item's title. A base
+trained from scratch keeps that sum alive while it trains: an item's vector is its own row *plus* the weighted mean of
+its title words' rows, so that an item that was bought twice shares what its words have learnt. Saving adds the two up,
+and what is left is an ordinary Hugging Face checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from llmi2i_cli.llm.item_loss import weighted_item_cross_entropy
+from llmi2i_cli.llm.packing import attention_mask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Where words, items and evidence lie in the vocabulary."""
+
+    base_vocab: int
+    n_items: int
+    n_evidence: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.base_vocab + self.n_items + self.n_evidence
+
+    @property
+    def item_rows(self) -> slice:
+        """Rows of the embedding table that are items."""
+        return slice(self.base_vocab, self.base_vocab + self.n_items)
+
+    def item_tokens(self, items: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Token ids of item indices, int64, the same shape."""
+        return items.astype(np.int64) + self.base_vocab
+
+    def evidence_token(self, number: int) -> int:
+        return self.base_vocab + self.n_items + number
+
+
+@dataclass(frozen=True)
+class RaggedTokens:
+    """A token list per row (an item's title, a user's profile): ``tokens[ptr[i]:ptr[i + 1]]``, int64 both."""
+
+    ptr: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+
+    def row(self, index: int) -> NDArray[np.int64]:
+        return self.tokens[self.ptr[index] : self.ptr[index + 1]]
+
+    @classmethod
+    def from_lists(cls, rows: Sequence[Sequence[int]]) -> RaggedTokens:
+        ptr = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=ptr[1:])
+        return cls(ptr, np.fromiter((token for row in rows for token in row), np.int64, int(ptr[-1])))
+
+
+class TitleWords(nn.Module):
+    """Weighted mean of the embeddings of each item's title words; weights are the words' inverse document frequency."""
+
+    def __init__(self, titles: RaggedTokens, base_vocab: int) -> None:
+        super().__init__()
+        lengths = np.diff(titles.ptr)
+        item_of = np.repeat(np.arange(len(lengths)), lengths)
+        document_frequency = np.bincount(titles.tokens, minlength=base_vocab)
+        weight = np.log((1 + len(lengths)) / (1 + document_frequency))[titles.tokens]
+        total = np.bincount(item_of, weights=weight, minlength=len(lengths))
+        weight = weight / np.maximum(total, 1e-9)[item_of]
+        self.tokens: torch.Tensor
+        self.offsets: torch.Tensor
+        self.weights: torch.Tensor
+        self.register_buffer("tokens", torch.from_numpy(titles.tokens), persistent=False)
+        self.register_buffer("offsets", torch.from_numpy(titles.ptr[:-1]), persistent=False)
+        self.register_buffer("weights", torch.from_numpy(weight.astype(np.float32)), persistent=False)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        """Title vectors, (n_items, D), from the word embeddings, (base_vocab, D)."""
+        return functional.embedding_bag(
+            self.tokens, words, self.offsets, mode="sum", per_sample_weights=self.weights.to(words.dtype)
+        )
+
+
+class ItemModel(nn.Module):
+    """A Hugging Face causal LM read at chosen positions of packed rows; the base of generator and discriminator.
+
+    It is a module of its own, and not a subclass per architecture, so that the same code serves whatever AutoModel
+    loads and whatever wraps it (DDP, DeepSpeed).
+    """
+
+    accepts_loss_kwargs = True  # the Trainer then passes the number of targets of the whole accumulated batch
+
+    def __init__(
+        self, llm: PreTrainedModel, layout: TokenLayout, *, dropout: float = 0.0, titles: RaggedTokens | None = None
+    ) -> None:
+        super().__init__()
+        self._llm = (llm,)  # in a tuple: its modules are registered below, once each
+        self.layout = layout
+        self.dropout = dropout
+        self.decoder = llm.base_model
+        head, embedding = llm.get_output_embeddings(), llm.get_input_embeddings()
+        self.head = None if head.weight is embedding.weight else head
+        self.title_words = TitleWords(titles, layout.base_vocab) if titles is not None else None
+
+    @property
+    def llm(self) -> PreTrainedModel:
+        return self._llm[0]
+
+    def input_table(self) -> torch.Tensor:
+        """Embeddings of all tokens, (vocabulary, D), title words added to their items."""
+        table: torch.Tensor = self.llm.get_input_embeddings().weight
+        if self.title_words is None:
+            return table
+        words = self.title_words(table[: self.layout.base_vocab])
+        items = self.layout.item_rows
+        return torch.cat([table[: items.start], table[items] + words, table[items.stop :]])
+
+    def states(
+        self,
+        table: torch.Tensor,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        segments: torch.Tensor,
+        groups: torch.Tensor,
+        outputs: torch.Tensor,
+    ) -> torch.Tensor:
+        """The last hidden state at `outputs`, (M, D); arguments as in `packing.PackedRows`."""
+        embedded = functional.dropout(functional.embedding(input_ids, table), self.dropout, self.training)
+        if self.decoder.config._attn_implementation == "flash_attention_2":
+            real = segments != 0
+            state = self.decoder(
+                inputs_embeds=embedded[real][None], position_ids=position_ids[real][None], use_cache=False
+            ).last_hidden_state[0]
+            place = torch.cumsum(real.flatten(), 0) - 1
+            chosen = state[place[outputs]]
+        else:
+            state = self.decoder(
+                inputs_embeds=embedded,
+                attention_mask=attention_mask(segments, groups),
+                position_ids=position_ids,
+                use_cache=False,
+            ).last_hidden_state
+            chosen = state.flatten(0, 1)[outputs]
+        return functional.dropout(chosen, self.dropout, self.training)
+
+    @torch.no_grad()
+    def merge_title_words(self) -> None:
+        """Add the title words' part to the item rows for good; afterwards the model is a plain causal LM."""
+        if self.title_words is not None:
+            self.llm.get_input_embeddings().weight.copy_(self.input_table())
+            self.title_words = None
+
+
+class GeneratorModel(ItemModel):
+    """Next-item model; its forward is the loss of eq. (2)."""
+
+    def __init__(self, *args: Any, loss_dtype: torch.dtype = torch.float32, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.loss_dtype = loss_dtype
+
+    def output_rows(self, input_table: torch.Tensor) -> torch.Tensor:
+        """Output rows of the item tokens, (n_items, D)."""
+        table = input_table if self.head is None else self.head.weight
+        return table[self.layout.item_rows]
+
+    def forward(
+        self,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        shift_labels: torch.Tensor | None = None,
+        **rows: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Weighted cross entropy divided by the number of targets (of the whole accumulated batch, if it is given).
+
+        The divisor counts targets, not weights: a long-tail target's gradient is then exactly alpha times
+        what it would be without the weights, and nobody else's changes.
+
+        `labels` int64 (M,): the item index to be predicted at each output; `weights` float32 (M,).
+        """
+        table = self.input_table()
+        states = self.states(table, **rows)
+        total = weighted_item_cross_entropy(states, self.output_rows(table), labels, weights, dtype=self.loss_dtype)
+        return {"loss": total / (len(labels) if num_items_in_batch is None else num_items_in_batch)}
+
+
+class DiscriminatorModel(ItemModel):
+    """Yes/No model; its forward is the loss of eq. (3).
+
+    The answer is read from the two tokens `yes` and `no` of the output layer alone: confidence = softmax over the two.
+    """
+
+    def __init__(self, *args: Any, yes_token: int, no_token: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.yes_token, self.no_token = yes_token, no_token
+
+    def log_odds(self, **rows: torch.Tensor) -> torch.Tensor:
+        """log P(Yes) - log P(No) at each output, float32 (M,)."""
+        table = self.input_table()
+        states = self.states(table, **rows)
+        head = table if self.head is None else self.head.weight
+        return (states @ (head[self.yes_token] - head[self.no_token])).float()
+
+    def forward(
+        self,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        shift_labels: torch.Tensor | None = None,
+        **rows: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Weighted binary cross entropy of Yes (label 1) and No (label 0), divided by the number of answers."""
+        odds = self.log_odds(**rows)
+        each = functional.binary_cross_entropy_with_logits(odds, labels.float(), reduction="none")
+        total = (each * weights).sum()
+        return {"loss": total / (len(labels) if num_items_in_batch is None else num_items_in_batch)}

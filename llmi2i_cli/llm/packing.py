@@ -1,0 +1,114 @@
+"""Several users' token sequences in one row, and which token may attend to which.
+
+Users are short and of unequal length; a row of the batch holds as many as fit, so next to no position is padding. A
+block mask keeps them apart, and positions restart at each sequence, so packing changes nothing in the result.
+
+Within a sequence a token attends to earlier tokens of the *shared* part (group 0) and of its own group. The generator
+has one group. The discriminator puts every candidate behind one shared history as a group of its own: a candidate
+sees the history and itself, and its positions go on from the history's end, just as if it stood there alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+PAD_SEGMENT = 0
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One sequence before packing.
+
+    Attributes
+    ----------
+    tokens : int64 (n,)
+    positions : int64 (n,), position of each token for the model
+    groups : int32 (n,), 0 for the shared part, 1.. for parts that do not see each other
+    outputs : int64 (m,), places in the sequence at which the model's state is read
+    """
+
+    tokens: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    groups: NDArray[np.int32]
+    outputs: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """A batch of rows; R rows of L tokens, M outputs in the order of the sequences that were packed.
+
+    Attributes
+    ----------
+    input_ids, position_ids : int64 (R, L)
+    segments : int32 (R, L), 0 = padding, else the number of the sequence in its row, from 1
+    groups : int32 (R, L)
+    outputs : int64 (M,), indices into the flattened (R * L) positions
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    segments: torch.Tensor
+    groups: torch.Tensor
+    outputs: torch.Tensor
+
+
+def place_in_rows(lengths: Sequence[int], row_length: int) -> tuple[list[int], list[int], int]:
+    """First-fit decreasing: row and offset of each sequence, and the number of rows. Depends on the lengths alone."""
+    row_of, offset_of = [0] * len(lengths), [0] * len(lengths)
+    filled: list[int] = []
+    first_open = 0  # rows before this one are full
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        length = lengths[index]
+        row = first_open
+        while row < len(filled) and filled[row] + length > row_length:
+            row += 1
+        if row == len(filled):
+            filled.append(0)
+        row_of[index], offset_of[index] = row, filled[row]
+        filled[row] += length
+        while first_open < len(filled) and filled[first_open] >= row_length:
+            first_open += 1
+    return row_of, offset_of, len(filled)
+
+
+def pack(sequences: Sequence[TokenSequence], pad_token: int, min_row_length: int = 32) -> PackedRows:
+    """Pack sequences into rows as long as the longest of them (at least `min_row_length`)."""
+    lengths = [len(s.tokens) for s in sequences]
+    row_length = max([min_row_length, *lengths])
+    row_of, offset_of, rows = place_in_rows(lengths, row_length)
+    input_ids = np.full((rows, row_length), pad_token, np.int64)
+    position_ids = np.zeros((rows, row_length), np.int64)
+    segments = np.full((rows, row_length), PAD_SEGMENT, np.int32)
+    groups = np.zeros((rows, row_length), np.int32)
+    outputs = []
+    for number, (sequence, row, offset) in enumerate(zip(sequences, row_of, offset_of, strict=True), start=1):
+        part = slice(offset, offset + len(sequence.tokens))
+        input_ids[row, part] = sequence.tokens
+        position_ids[row, part] = sequence.positions
+        segments[row, part] = number
+        groups[row, part] = sequence.groups
+        outputs.append(row * row_length + offset + sequence.outputs)
+    return PackedRows(
+        input_ids=torch.from_numpy(input_ids),
+        position_ids=torch.from_numpy(position_ids),
+        segments=torch.from_numpy(segments),
+        groups=torch.from_numpy(groups),
+        outputs=torch.from_numpy(np.concatenate(outputs) if outputs else np.zeros(0, np.int64)),
+    )
+
+
+def attention_mask(segments: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """Who sees whom, bool (R, 1, L, L): the same sequence, not later, and shared or of the same group.
+
+    Padding sees itself, because a row of the softmax without any entry would be NaN.
+    """
+    length = segments.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    same_sequence = segments[:, :, None] == segments[:, None, :]
+    reachable = (groups[:, None, :] == 0) | (groups[:, :, None] == groups[:, None, :])
+    return (same_sequence & reachable & causal)[:, None]

@@ -1,0 +1,79 @@
+"""Named base models that are trained from scratch, and the training defaults that go with each kind of base.
+
+A preset is a small Llama with tied embeddings whose vocabulary is the words of the catalogue's own titles. The numbers
+were chosen on validation Recall@10 of two public logs; see examples/paper/NOTES.md for what was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class TrainingDefaults:
+    """How a base is trained unless the user says otherwise.
+
+    `batch_size` counts users a step; `max_length` tokens a user; dropout acts on embeddings and on the last hidden
+    state.
+    """
+
+    epochs: float
+    learning_rate: float
+    batch_size: int
+    max_length: int
+    weight_decay: float
+    warmup_share: float
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A Llama to train from scratch. `text_words` bounds the vocabulary of title words."""
+
+    name: str
+    hidden_size: int
+    layers: int
+    heads: int
+    intermediate_size: int
+    text_words: int
+    training: TrainingDefaults
+
+
+# The paper's, for bases that come with weights: Adam, 5e-5, batch 16, 1,024 tokens.
+PRETRAINED = TrainingDefaults(
+    epochs=3, learning_rate=5e-5, batch_size=16, max_length=1024, weight_decay=0.0, warmup_share=0.03, dropout=0.0
+)
+
+TINY = Preset(
+    name="llama-tiny",
+    hidden_size=128,
+    layers=2,
+    heads=2,
+    intermediate_size=256,
+    text_words=20_000,
+    training=TrainingDefaults(
+        epochs=32, learning_rate=1e-3, batch_size=256, max_length=64, weight_decay=0.01, warmup_share=0.0, dropout=0.4
+    ),
+)
+SMALL = replace(
+    TINY,
+    name="llama-small",
+    hidden_size=256,
+    layers=4,
+    heads=4,
+    intermediate_size=688,
+    training=replace(TINY.training, max_length=128, warmup_share=0.02),
+)
+BASE = replace(
+    SMALL,
+    name="llama-base",
+    hidden_size=512,
+    layers=8,
+    heads=8,
+    intermediate_size=1376,
+    training=replace(SMALL.training, learning_rate=5e-4, max_length=256),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in (TINY, SMALL, BASE)})

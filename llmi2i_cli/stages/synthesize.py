@@ -1,0 +1,103 @@
+"""`llmi2i synthesize`: let the generator propose items for every user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import InputError
+from llmi2i_cli.progress import notice, progress_bar
+from llmi2i_cli.workdir import stage_run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def synthesize(
+    workdir: Path,
+    *,
+    history: int = 10,
+    recall_number: int = 30,
+    only_users: Path | None = None,
+    shards: int = 1,
+    shard: int = 1,
+    attention: str = "auto",
+    force: bool = False,
+) -> dict[str, Any] | None:
+    """Write ``synthesize/candidates.parquet``: the `recall_number` likeliest unseen items of each user.
+
+    Reads train interactions alone. Users without any are left out: there is nothing to go on from. Returns the
+    manifest, or None when other shards have not finished yet.
+    """
+    from llmi2i_cli.blocks import compute_blocks, merge_blocks, shard_label
+
+    label = shard_label(shards, shard)
+    with stage_run(
+        workdir,
+        "synthesize",
+        options={"history": history, "recall_number": recall_number},
+        files=[only_users] if only_users else [],
+        shard=label,
+        force=force,
+    ) as run:
+        if run.up_to_date and run.manifest:
+            notice(f"synthesize is up to date ({run.folder})")
+            return run.manifest
+        import numpy as np
+        import polars as pl
+
+        from llmi2i_cli.artifacts import CANDIDATES, read_catalogue, read_histories, read_profiles, read_user_ids
+        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_block
+
+        catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
+        histories = read_histories(workdir)
+        generator = load_generator(workdir / "sft-gen" / "model", catalogue, profiles, attention=attention)
+        asked = np.flatnonzero(histories.lengths > 0)
+        if only_users is not None:
+            asked = np.intersect1d(asked, read_user_list(only_users, user_ids))
+
+        def make(block: int) -> pl.DataFrame:
+            users = asked[block * BLOCK_USERS : (block + 1) * BLOCK_USERS]
+            items, logprobs = rank_block(
+                generator, users.tolist(), histories, histories, history=history, top_n=recall_number
+            )
+            real = items >= 0
+            rank = np.broadcast_to(np.arange(1, recall_number + 1, dtype=np.int32), items.shape)
+            return pl.DataFrame(
+                {
+                    "user_id": user_ids.gather(np.repeat(users, real.sum(1))),
+                    "item_id": catalogue.ids.gather(items[real]),
+                    "rank": rank[real],
+                    "logprob": logprobs[real],
+                }
+            )
+
+        n_blocks = -(-len(asked) // BLOCK_USERS)
+        with progress_bar("Synthesizing, blocks of users") as bar:
+            missing = compute_blocks(run, "block", n_blocks, make, CANDIDATES, shards=shards, shard=shard, bar=bar)
+        if missing:
+            notice(f"synthesize: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
+            return None
+        rows = merge_blocks(run, "block", n_blocks, CANDIDATES, run.output("candidates.parquet"))
+        return run.publish(rows={"candidates.parquet": rows}, users=len(asked))
+
+
+def read_user_list(path: Path, user_ids: pl.Series) -> Any:
+    """Indices of the users that a file names, one id a line, sorted int64; InputError for one who is not in the log."""
+    import numpy as np
+    import polars as pl
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a list of users, one id a line: {error}") from error
+    wanted = pl.DataFrame({"user_id": [line for line in lines if line]}, schema={"user_id": pl.String})
+    known = pl.DataFrame({"user_id": user_ids}).with_row_index("index")
+    found = wanted.join(known, on="user_id", how="left", maintain_order="left")
+    unknown = found["index"].is_null().arg_true()
+    if len(unknown):
+        line = unknown[0]
+        raise InputError(f"{path}, entry {line + 1}: user {wanted['user_id'][line]!r} is not in prepare/users.parquet")
+    if wanted.is_empty():
+        raise InputError(f"{path} names no user: put one id on each line")
+    return np.unique(found["index"].to_numpy().astype(np.int64))
