@@ -59,6 +59,15 @@ class Histories:
             ptr, self.items[entries], self.n_items, None if self.weights is None else self.weights[entries]
         )
 
+    def take(self, users: NDArray[np.int64]) -> Histories:
+        """The histories of some users, in the order given."""
+        lengths = self.lengths[users]
+        ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(ptr[-1]) + np.repeat(self.ptr[users] - ptr[:-1], lengths)
+        return Histories(
+            ptr, self.items[entries], self.n_items, None if self.weights is None else self.weights[entries]
+        )
+
     @classmethod
     def from_rows(cls, rows: list[list[int]], n_items: int) -> Histories:
         """Build from nested lists; for tests and small inputs."""

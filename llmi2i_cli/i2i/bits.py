@@ -15,7 +15,7 @@ def count_ones(typing_context: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
-    return types.uint64(types.uint64), codegen
+    return types.int64(types.uint64), codegen
 
 
 @intrinsic
@@ -26,4 +26,4 @@ def lowest_one(typing_context: Any, word: Any) -> Any:
         never_poison = context.get_constant(types.boolean, False)
         return builder.cttz(arguments[0], never_poison)
 
-    return types.uint64(types.uint64), codegen
+    return types.int64(types.uint64), codegen

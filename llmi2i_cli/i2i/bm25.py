@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.best_rows import write_best
 from llmi2i_cli.i2i.incidence import Incidence, incidence
-from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_ranks
-from llmi2i_cli.i2i.selection import offer, sort_descending
+from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.slices import run_slices
 
 
@@ -54,7 +54,7 @@ def bm25_neighbours(
     log = incidence(histories, repeats="sum")
     weights = _bm25_weights(log, k1, b)
     neighbours = Neighbours.empty(log.n_items, top_k)
-    ranks = tie_ranks(log.n_items)
+    ranks = tie_ranks(log.n_items)[log.item_order]
     costs = np.bincount(log.user_items, np.repeat(log.lengths, log.lengths), minlength=log.n_items)
     total = int(costs.sum())
     for share in run_slices(_rank_rows, costs, log, weights, ranks, neighbours.ids, neighbours.scores):
@@ -103,7 +103,9 @@ def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
     item_sums = np.bincount(log.user_items, counts, minlength=log.n_items)
     length_norm = 1 - b + b * item_sums / max(item_sums.mean(), np.finfo(float).tiny) if log.n_items else item_sums
     idf = np.log(max(log.n_items, 1)) - np.log1p(log.lengths)
-    return counts * (k1 + 1) / (counts + k1 * length_norm[log.user_items]) * np.repeat(idf, log.lengths)
+    saturated = np.zeros(len(counts))  # stays 0 where the interaction's weight is 0
+    np.divide(counts * (k1 + 1), counts + k1 * length_norm[log.user_items], out=saturated, where=counts > 0)
+    return saturated * np.repeat(idf, log.lengths)
 
 
 @njit(cache=True, nogil=True)
@@ -120,8 +122,6 @@ def _rank_rows(
     n_items = len(log.item_ptr) - 1
     total = np.zeros(n_items, np.float64)
     touched = np.empty(n_items, np.int32)
-    keys = np.empty(ids.shape[1], np.uint64)
-    positions = np.empty(ids.shape[1], np.int32)
     for item in range(first_item, last_item):
         n_touched = 0
         for p in range(log.item_ptr[item], log.item_ptr[item + 1]):
@@ -135,18 +135,7 @@ def _rank_rows(
                     touched[n_touched] = other
                     n_touched += before == 0
                     total[other] = before + product
-        size = 0
-        for t in range(n_touched):
-            other = touched[t]
-            score = np.float32(total[other])
-            if score > 0 and other != item:
-                size = offer(keys, positions, size, ranking_key(score, tie_ranks[log.item_order[other]]), other)
-        sort_descending(keys, positions, size)
-        for n in range(size):
-            ids[log.item_order[item], n] = log.item_order[positions[n]]
-            scores[log.item_order[item], n] = total[positions[n]]
-        for t in range(n_touched):
-            total[touched[t]] = 0
+        write_best(item, total, touched[:n_touched], log.item_order, tie_ranks, ids, scores)
 
 
 @njit(cache=True, nogil=True)

@@ -59,10 +59,11 @@ def tie_ranks(n_items: int, seed: int = TIE_SEED) -> NDArray[np.int32]:
 def ranking_key(score: float, tie_rank: int) -> Any:
     """One uint64 that sorts like (score rounded to a relative 1e-6, -tie_rank); `score` must be finite.
 
-    The float32 bits of a positive number grow with it (those of a negative one fall, hence the flip); adding 8 and
-    clearing the last four bits rounds the mantissa from 23 to 19 bits, an error of at most 2**-20 of the score.
+    With tie rank 0 it is the highest key of that score. The float32 bits of a positive number grow with it, those of a
+    negative one fall (hence the flip), and adding 0 makes -0 a 0. Adding 8 and clearing the last four bits rounds the
+    mantissa from 23 to 19 bits, an error of at most 2**-20 of the score.
     """
-    bits = np.uint64(np.float32(score).view(np.uint32))
+    bits = np.uint64(np.float32(np.float32(score) + np.float32(0)).view(np.uint32))
     rounded = (bits + np.uint64(8)) & np.uint64(0xFFFFFFF0)
     negative = rounded & np.uint64(0x80000000)
     rounded ^= np.uint64(0xFFFFFFFF) if negative else np.uint64(0x80000000)

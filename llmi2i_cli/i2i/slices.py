@@ -14,8 +14,8 @@ import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
 
-COST_PER_SLICE = 4_000_000  # operations: some milliseconds, against some tens of microseconds to start a slice
-MAX_SLICES = 400
+COST_PER_SLICE = 200_000  # operations: about a millisecond, against some ten microseconds to start a slice
+MAX_SLICES = 256
 
 
 def run_slices(kernel: Callable[..., None], costs: NDArray, *arguments: Any) -> Iterator[float]:
@@ -23,7 +23,7 @@ def run_slices(kernel: Callable[..., None], costs: NDArray, *arguments: Any) -> 
 
     Parameters
     ----------
-    costs : of each of the elements 0 .. n - 1, (n,); a run of elements that cost nothing at either end is left out
+    costs : of each of the elements 0 .. n - 1, (n,); those at either end that cost nothing are left out
 
     Yields
     ------

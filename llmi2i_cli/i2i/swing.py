@@ -13,21 +13,22 @@ Most pairs of users share one item and add nothing, and most of the rest share j
               + sum over u < v with |I_u & I_v| >= 3 of (1 / (smoothing + |I_u & I_v|) - g) X_u X_v.
 
 The first sum needs no pairs: it is the second elementary symmetric polynomial of the X_u, updated user by user. For the
-second, each user u scans the users v > u of its items once and sets, for each v, one bit per shared item: the set of
-shared items comes out as a word (more for long histories), its size by a popcount. What the pairs of u add goes to a
-square of |I_u| x |I_u| sums that stays in the cache; only when u is done do the squares meet, item by item.
+second, each user u scans the lists of its items and sets, for each v > u that it meets, one bit per shared item: the
+set of shared items comes out as a word (several for a long history), its size by a popcount. What the pairs of u add
+goes to |I_u| x |I_u| sums, a square that stays in the cache; squares meet only once all are done, item by item.
 
-Prefix filtering (Chaudhuri et al., 2006) limits the pairs that are met: users who share three items share one that
-is not among the two most popular items of v. So v is listed under its other items only, and those two are looked up
-when v is met; the longest lists are the ones that become short.
+The longest lists are cut. Of the items that a pair shares, the least popular has two more popular ones beside it in
+both histories when there are three; so a user is listed under all but its two most popular items (prefix filtering,
+Chaudhuri et al., ICDE 2006). Which of the 64 most popular items a user has is one word, so that those left out are
+found again by one AND; a user's first two are left out when they are among these.
 
-Cost. With U_i' the users that have i beside two items more popular: |U_i| |U_i'| / 2 steps for each item i, a few
-operations for each distinct pair that is met, n (n - 1) / 2 additions for each that shares n >= 3 items, and |I_u|^2
-steps for each user to put the rows together. Memory: 8 bytes for each of the sum of |I_u|^2 partial sums, in blocks
-of items when that is more than `SUMS_PER_BLOCK`, and 12 bytes a user and thread for the bits.
+Cost. With U_i' the users listed under i: |U_i'|^2 / 2 steps for each item, a few operations for each distinct pair that
+is met, n (n - 1) / 2 additions for each that shares n >= 3 items, |I_u|^2 steps for each user to put the rows together.
+Memory: 8 bytes for each of the sum of |I_u|^2 partial sums, in blocks of items when more than `SUMS_PER_BLOCK`;
+28 bytes an interaction for lists; 12 bytes a user and thread for bits (times the 64-bit words of a long history).
 
-With a draw of users or several blocks, rows take only what was met under their own items: all of these are listed,
-and v is looked up among the rest.
+With a draw of users, or several blocks, rows take only what was met under their own items: all of these are listed,
+and the other items that a pair may share are looked up, which costs up to |I_v| more for each pair that is met.
 """
 
 from __future__ import annotations
@@ -43,10 +44,9 @@ from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.slices import run_slices
-from llmi2i_cli.i2i.swing_kernels import Plan, Scoring, list_users, rank_rows, sum_pairs
+from llmi2i_cli.i2i.swing_kernels import N_HEAVY, Plan, Scoring, list_users, rank_rows, sum_pairs
 
 SUMS_PER_BLOCK = 1 << 27  # partial sums that are held at a time: 1 GiB of float64
-N_LOOKED_UP = 2  # of each user's most popular items: a pair that counts shares another one, see above
 
 
 def swing_neighbours(
@@ -90,9 +90,10 @@ def swing_neighbours(
         excess=1 / (smoothing + np.maximum(np.arange(log.lengths.max(initial=0) + 1), 2)) - 1 / (smoothing + 2),
     )
     neighbours = Neighbours.empty(log.n_items, top_k)
-    ranks = tie_ranks(log.n_items)
+    ranks = tie_ranks(log.n_items)[log.item_order]
     drawn = _draw_users(log, max_item_users, seed)
-    sums_of_item = np.bincount(log.user_items[drawn], np.repeat(log.lengths, log.lengths)[drawn], minlength=log.n_items)
+    row_lengths = np.repeat(log.lengths, log.lengths)[drawn]
+    sums_of_item = np.bincount(log.user_items[drawn], row_lengths, minlength=log.n_items).astype(np.int64)
     total, done = 2 * int(sums_of_item.sum()), 0
 
     for first, last in _blocks(sums_of_item, SUMS_PER_BLOCK):
@@ -184,16 +185,16 @@ def _plan(log: Incidence, drawn: NDArray[np.bool_], first_item: int, last_item: 
     rows = drawn & (log.user_items >= first_item) & (log.user_items < last_item)
     symmetric = bool(rows.all())
     if symmetric:
-        n_lookups = np.minimum(log.lengths, N_LOOKED_UP)
-        listed = np.arange(len(rows)) - np.repeat(log.user_ptr[:-1], log.lengths) >= N_LOOKED_UP
+        place = np.arange(len(rows)) - np.repeat(log.user_ptr[:-1], log.lengths)
+        listed = (place >= 2) | (log.user_items >= N_HEAVY)
+        look_up_below = 0
     else:  # a pair adds to the rows that it was met under; what else it shares is among the items not wholly listed
-        n_partly_listed = log.user_items[~rows].max() + 1
-        n_lookups = _sums_by_user(log, log.user_items < n_partly_listed)
         listed = rows
+        look_up_below = int(log.user_items[~rows].max()) + 1
     row_lengths = np.where(rows, np.repeat(log.lengths, log.lengths), 0)
     row_sums = np.where(rows, np.cumsum(row_lengths) - row_lengths, -1)
-    listed_ptr, listed_users, scan_from = list_users(log, listed, symmetric)
-    plan = Plan(listed_ptr, listed_users, scan_from, n_lookups, row_sums, symmetric)
+    listed_ptr, listed_users, scan_from, heavy = list_users(log, listed)
+    plan = Plan(listed_ptr, listed_users, scan_from, heavy, look_up_below, row_sums, symmetric)
     return plan, _sums_by_user(log, listed_ptr[log.user_items + 1] - scan_from) + log.lengths
 
 
