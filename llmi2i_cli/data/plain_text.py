@@ -43,12 +43,12 @@ def describe(title: str, parts: Iterable[Any]) -> str:
     """Title and further parts as one text, ``title. part. part``, of at most `LONGEST_TEXT` characters.
 
     Parts that say nothing are left out; a part that opens with the text so far (a description that repeats the title)
-    takes its place.
+    takes its place. Full stops are not doubled.
     """
     text = title
     for part in map(plain, parts):
         if says_something(part):
-            text = part if part.startswith(text) else f"{text}. {part}"
+            text = part if part.startswith(text) else f"{text.removesuffix('.')}. {part}"
         if len(text) >= LONGEST_TEXT:
             break
     return text[:LONGEST_TEXT].rstrip()

@@ -1,0 +1,27 @@
+import pytest
+
+from llmi2i_cli.data.sequences import sequence_chunks
+from llmi2i_cli.errors import InputError
+
+
+def pairs(path):
+    return [row for chunk in sequence_chunks(path) for row in chunk.iter_rows()]
+
+
+def test_each_item_of_a_line_is_an_interaction_of_its_user(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_bytes("1 10 11\r\n\nü\tпривет  x \n1 10".encode())
+    assert pairs(path) == [("1", "10"), ("1", "11"), ("ü", "привет"), ("ü", "x"), ("1", "10")]
+
+
+def test_a_user_without_an_item_is_named(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("1 2\n\n \n7\n")
+    with pytest.raises(InputError, match=r"log.txt, line 4: user '7' has no item"):
+        pairs(path)
+
+
+def test_blank_lines_alone_give_nothing(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_text("\n \n")
+    assert pairs(path) == []
