@@ -1,7 +1,7 @@
 """Exact nearest items by dot product or cosine, for models that give each item a vector.
 
-The scores of a block of queries against the whole catalogue are one matrix product, bounded by `BLOCK_BYTES`; the best K
-of each row are selected in parallel. Work: n_queries x n_items x d multiplications.
+The scores of a block of queries against the whole catalogue are one matrix product, bounded by `BLOCK_BYTES`; the
+best K of each row are selected in parallel. Work: n_queries x n_items x d multiplications.
 """
 
 from __future__ import annotations

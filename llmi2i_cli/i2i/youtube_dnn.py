@@ -7,20 +7,23 @@ item vectors; the model can also rank by its own user vectors, as the paper's ba
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
 from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.sampled_softmax import sampled_softmax_loss
 
 UNKNOWN_USER = -1
 
@@ -30,7 +33,7 @@ class _Towers(nn.Module):
 
     def __init__(self, n_users: int, n_items: int, dimensions: int) -> None:
         super().__init__()
-        self.users = nn.Embedding(n_users + 1, dimensions, padding_idx=0)
+        self.users = nn.Embedding(n_users + 1, dimensions, padding_idx=0, sparse=True)
         self.items = nn.Embedding(n_items + 1, dimensions, padding_idx=0)
         self.mlp = nn.Sequential(
             nn.Linear(2 * dimensions, dimensions),
@@ -118,16 +121,21 @@ def train_youtube_dnn(
     epochs: int = 50,
     patience: int = 2,
     seed: int = 2023,
+    checkpoint: Path | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> YoutubeDNN:
     """Train on every next item of every user; keep the epoch of the best validation Recall@10.
+
+    Users' embeddings are updated when the user is in the batch (Adam's sparse form, without weight decay), everything
+    else by Adam: an epoch then costs the interactions, and not the number of users times that of batches.
 
     Parameters
     ----------
     histories : oldest first; weights scale the loss of an interaction as a target
     validation : None trains all `epochs`
     patience : epochs without a better validation figure before it stops
-    on_progress : called with (steps done, steps at most, text)
+    checkpoint : file in which each epoch's end is kept; training goes on from there
+    on_progress : called with (epochs done, epochs at most, text)
 
     Raises
     ------
@@ -137,41 +145,93 @@ def train_youtube_dnn(
     rng = np.random.default_rng(seed)
     towers = _Towers(histories.n_users, histories.n_items, dimensions)
     model = YoutubeDNN(towers, histories.item_counts() > 0, recent)
-    optimizer = torch.optim.Adam(
-        towers.parameters(), lr=learning_rate, weight_decay=weight_decay, foreach=False, fused=True
+    shared = [parameter for name, parameter in towers.named_parameters() if not name.startswith("users.")]
+    optimizers = (
+        torch.optim.Adam(shared, lr=learning_rate, weight_decay=weight_decay, fused=True),
+        torch.optim.SparseAdam(list(towers.users.parameters()), lr=learning_rate),
     )
     user_of_each = histories.user_of_each()
     positions = np.flatnonzero(np.arange(len(histories.items)) > histories.ptr[user_of_each])  # all but a user's first
-    steps_per_epoch = math.ceil(len(positions) / batch_size)
-    best_recall, best_state, epochs_since = -1.0, None, 0
-    for epoch in range(epochs if len(positions) else 0):
+    epoch, best_state = _resume(checkpoint, model, optimizers, rng) if checkpoint else (0, None)
+    while epoch < epochs and len(positions) and not _stagnates(model.recall_by_epoch, patience):
         order = rng.permutation(positions)
-        for step in range(steps_per_epoch):
-            batch = order[step * batch_size : (step + 1) * batch_size]
-            loss = _loss(towers, histories, user_of_each, batch, negatives, recent, rng)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        if not math.isfinite(float(loss.detach())):
-            raise ModelError(
-                f"YoutubeDNN's loss became {float(loss.detach())} in epoch {epoch + 1}: lower --learning-rate"
-            )
-        text = f"loss {float(loss.detach()):.3f}"
+        losses = []
+        with _one_thread():
+            for start in range(0, len(order), batch_size):
+                loss = _loss(towers, histories, user_of_each, order[start : start + batch_size], negatives, recent, rng)
+                loss.backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+                losses.append(loss.item())
+        epoch += 1
+        text = f"loss {np.mean(losses):.3f}"
+        if not np.isfinite(losses).all():
+            raise ModelError(f"YoutubeDNN's loss was not finite in epoch {epoch}: lower --learning-rate")
         if validation is not None:
-            recall = _recall_at_10(model, validation)
-            model.recall_by_epoch.append(recall)
-            text += f", validation Recall@10 {recall:.4f}"
-            epochs_since += 1
-            if recall > best_recall:
-                best_recall, epochs_since = recall, 0
+            model.recall_by_epoch.append(_recall_at_10(model, validation))
+            text += f", validation Recall@10 {model.recall_by_epoch[-1]:.4f}"
+            if np.argmax(model.recall_by_epoch) == epoch - 1:
                 best_state = {name: tensor.clone() for name, tensor in towers.state_dict().items()}
+        if checkpoint:
+            _save(checkpoint, epoch, model, best_state, optimizers, rng)
         if on_progress:
-            on_progress((epoch + 1) * steps_per_epoch, epochs * steps_per_epoch, text)
-        if epochs_since >= patience:
-            break
+            on_progress(epoch, epochs, text)
     if best_state is not None:
         towers.load_state_dict(best_state)
     return model
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Steps this small are over before threads have met, and on a busy machine threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _stagnates(recalls: list[float], patience: int) -> bool:
+    """Whether the last `patience` epochs brought nothing better."""
+    return bool(recalls) and len(recalls) - 1 - int(np.argmax(recalls)) >= patience
+
+
+def _save(
+    checkpoint: Path,
+    epoch: int,
+    model: YoutubeDNN,
+    best_state: dict[str, Tensor] | None,
+    optimizers: Sequence[torch.optim.Optimizer],
+    rng: np.random.Generator,
+) -> None:
+    temporary = checkpoint.with_name(f"{checkpoint.name}.tmp")
+    state = {
+        "epoch": epoch,
+        "towers": model.towers.state_dict(),
+        "best_state": best_state,
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "recall_by_epoch": model.recall_by_epoch,
+        "rng": json.dumps(rng.bit_generator.state),
+    }
+    torch.save(state, temporary)
+    temporary.replace(checkpoint)
+
+
+def _resume(
+    checkpoint: Path, model: YoutubeDNN, optimizers: Sequence[torch.optim.Optimizer], rng: np.random.Generator
+) -> tuple[int, dict[str, Tensor] | None]:
+    """Put everything as it was at the end of the last epoch; returns how many are done, and the best one's state."""
+    if not checkpoint.exists():
+        return 0, None
+    state = torch.load(checkpoint, weights_only=True)
+    model.towers.load_state_dict(state["towers"])
+    for optimizer, its_state in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(its_state)
+    model.recall_by_epoch[:] = state["recall_by_epoch"]
+    rng.bit_generator.state = json.loads(state["rng"])
+    return state["epoch"], state["best_state"]
 
 
 def _loss(
@@ -183,20 +243,14 @@ def _loss(
     recent: int,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Mean cross-entropy of the targets at the positions `batch` (B,) against uniform negatives."""
+    """Weighted mean cross-entropy of the targets at the positions `batch` (B,) against uniform negatives."""
     users = user_of_each[batch]
     windows = _windows(histories, histories.ptr[users], batch, recent)  # (B, L)
-    targets = torch.from_numpy(histories.items[batch].astype(np.int64) + 1)[:, None]
-    drawn = torch.from_numpy(rng.integers(1, histories.n_items + 1, (len(batch), negatives)))
-    choices = torch.cat([targets, drawn], dim=1)  # (B, 1 + negatives)
-    user_vectors = towers(torch.from_numpy(users.astype(np.int64) + 1), windows)
-    logits = (towers.items(choices) * user_vectors[:, None]).sum(dim=2)  # several times as fast as torch.bmm here
-    logits[:, 1:] = logits[:, 1:].masked_fill(drawn == targets, -torch.inf)  # the target drawn as its own negative
-    losses = functional.cross_entropy(logits, torch.zeros(len(batch), dtype=torch.int64), reduction="none")
-    if histories.weights is None:
-        return losses.mean()
-    weights = torch.from_numpy(histories.weights[batch])
-    return (losses * weights).sum() / weights.sum().clamp(min=1e-12)
+    drawn = rng.integers(0, histories.n_items, (len(batch), negatives))
+    choices = np.concatenate([histories.items[batch, None], drawn], axis=1) + 1  # (B, 1 + negatives), rows of the table
+    vectors = towers(torch.from_numpy(users.astype(np.int64) + 1), windows)
+    weights = np.ones(len(batch), np.float32) if histories.weights is None else histories.weights[batch]
+    return sampled_softmax_loss(vectors, towers.items.weight, choices, weights)
 
 
 def _windows(histories: Histories, begins: NDArray[np.int64], ends: NDArray[np.int64], recent: int) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 
@@ -46,7 +48,7 @@ def test_repetition_and_weights_change_nothing_but_a_weight_of_zero_takes_out():
     repeated = Histories.from_rows([[*row, row[0]] for row in rows], 4)
     weighted = Histories(log.ptr, log.items, 4, np.array([1, 2, 0.5, 1, 3, 1, 1, 0], np.float32))
     without_last = Histories.from_rows([*rows[:2], [0]], 4)
-    options = {"top_k": 3, "factors": 4, "iterations": 10}
+    options: dict[str, Any] = {"top_k": 3, "factors": 4, "iterations": 10}
     plain = bpr_neighbours(log, **options).scores
     assert (bpr_neighbours(repeated, **options).scores == plain).all()
     assert (bpr_neighbours(weighted, **options).scores == bpr_neighbours(without_last, **options).scores).all()

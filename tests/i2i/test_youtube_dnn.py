@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def next_items(log: Histories) -> Histories:
     return Histories.from_rows([[(int(log.row(user)[-1]) + 1) % N_ITEMS] for user in range(log.n_users)], N_ITEMS)
 
 
-SMALL = {"dimensions": 16, "negatives": 8, "batch_size": 32, "learning_rate": 5e-3}
+SMALL: dict[str, Any] = {"dimensions": 16, "negatives": 8, "batch_size": 32, "learning_rate": 5e-3}
 
 
 def test_learns_what_follows():
@@ -85,6 +87,21 @@ def test_validation_recall_by_hand():
     assert recall == pytest.approx((0 + (0 if unknown else 1 / 2)) / 2)
 
 
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path):
+    log = cycle_log(20)
+    options = {"validation": Validation(np.arange(20, dtype=np.int32), log, next_items(log)), "patience": 9, **SMALL}
+    whole = train_youtube_dnn(log, epochs=4, **options)
+    train_youtube_dnn(log, epochs=2, checkpoint=tmp_path / "epochs.pt", **options)
+    done = []
+    resumed = train_youtube_dnn(
+        log, epochs=4, checkpoint=tmp_path / "epochs.pt", on_progress=lambda *seen: done.append(seen[:2]), **options
+    )
+    assert done == [(3, 4), (4, 4)]
+    assert resumed.recall_by_epoch == whole.recall_by_epoch
+    for name, tensor in whole.towers.state_dict().items():
+        assert torch.equal(tensor, resumed.towers.state_dict()[name]), name
+
+
 def test_the_seed_decides():
     first, again, other = (
         train_youtube_dnn(cycle_log(20), validation=None, epochs=2, seed=seed, **SMALL).item_vectors
@@ -102,6 +119,6 @@ def test_unknown_users_and_empty_queries_still_get_a_ranking():
 
 
 def test_a_loss_that_breaks_down_is_told(monkeypatch):
-    monkeypatch.setattr(youtube_dnn, "_loss", lambda towers, *_: towers.items.weight.sum() * torch.nan)
-    with pytest.raises(ModelError, match="loss became nan in epoch 1: lower --learning-rate"):
+    monkeypatch.setattr(youtube_dnn, "_loss", lambda towers, *_: towers.users(torch.tensor([1])).sum() * torch.nan)
+    with pytest.raises(ModelError, match="loss was not finite in epoch 1: lower --learning-rate"):
         train_youtube_dnn(cycle_log(), validation=None, epochs=3, **SMALL)

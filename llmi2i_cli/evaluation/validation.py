@@ -1,0 +1,66 @@
+"""The one figure that everything is tuned by: Recall@10 on the validation split, at the best number of recent items M."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmi2i_cli.artifacts import read_histories
+from llmi2i_cli.evaluation.metrics import distinct_items, per_user_metrics, rank_of_targets
+from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.neighbours import Neighbours
+
+RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)
+RECENT_WITHOUT_VALIDATION = 100
+CUT_OFF = 10
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Users with something held out: what is known of them and what they do next.
+
+    Attributes
+    ----------
+    users : int64 (n,), rows of ``prepare/users.parquet``
+    queries : their earlier interactions, oldest first
+    targets : their held-out items, each once
+    """
+
+    users: NDArray[np.int64]
+    queries: Histories
+    targets: Histories
+
+
+def read_held_out(workdir: Path, split: str) -> HeldOut:
+    """Queries and targets of a split: train -> valid, or train and valid -> test."""
+    queries = read_histories(workdir, ("train",) if split == "valid" else ("train", "valid"))
+    targets = distinct_items(read_histories(workdir, (split,)))
+    users = np.flatnonzero(targets.lengths)
+    return HeldOut(users, queries.take(users), targets.take(users))
+
+
+def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut) -> float:
+    """Mean Recall@10 of rankings `ids` (n, at least 10)."""
+    ranks = rank_of_targets(ids, held_out.targets)
+    return per_user_metrics(ranks, held_out.targets, ks=(CUT_OFF,)).means()[f"recall@{CUT_OFF}"]
+
+
+def recall_by_recent(neighbours: Neighbours, held_out: HeldOut) -> dict[int, float]:
+    """Recall@10 for every M of `RECENT_GRID`, what a user has already left out."""
+
+    def recall(recent: int) -> float:
+        queries = held_out.queries
+        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=queries)
+        return recall_at_10(found.ids, held_out)
+
+    return {recent: recall(recent) for recent in RECENT_GRID}
+
+
+def best_recent(recalls: Mapping[int, float]) -> int:
+    """The M of the largest recall; the smallest such M."""
+    return max(recalls, key=lambda recent: (recalls[recent], -recent))

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from llmi2i_cli.evaluation.validation import RECENT_GRID, HeldOut, best_recent, recall_by_recent
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.neighbours import Neighbours
+
+
+def test_recall_of_each_number_of_recent_items():
+    # Item k points to k + 6 alone. The target of user 0 follows from the last item, that of user 1 from the third last.
+    ids = np.array([[6], [7], [8], [9], [10], [11]] + [[-1]] * 6, np.int32)
+    neighbours = Neighbours(ids, (ids >= 0).astype(np.float32))
+    queries = Histories.from_rows([[0, 1, 2], [3, 4, 5], [0]], 12)
+    targets = Histories.from_rows([[8], [9], [0]], 12)  # the third user's is seen already and cannot be hit
+    recalls = recall_by_recent(neighbours, HeldOut(np.arange(3), queries, targets))
+    assert recalls == pytest.approx({recent: (1 / 3 if recent < 3 else 2 / 3) for recent in RECENT_GRID})
+    assert best_recent(recalls) == 3  # the smallest of the best
+
+
+def test_histories_of_some_users():
+    log = Histories.from_rows([[1, 2], [], [3], [4, 5, 6]], 7)
+    some = log.take(np.array([3, 1, 0]))
+    assert [some.row(user).tolist() for user in range(3)] == [[4, 5, 6], [], [1, 2]]

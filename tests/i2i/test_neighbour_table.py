@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import NEIGHBOURS
+from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.i2i import neighbour_table
+from llmi2i_cli.i2i.neighbour_table import from_table, read_neighbours, write_neighbours
+from llmi2i_cli.i2i.neighbours import Neighbours
+
+ITEM_IDS = pl.Series("item_id", ["é", "b", "10", "9"])
+NEIGHBOUR_ARRAYS = Neighbours(
+    np.array([[2, 1], [-1, -1], [3, -1], [0, 2]], np.int32), np.array([[0.5, 0.25], [0, 0], [1, 0], [2, 1]], np.float32)
+)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 4, 1000])
+def test_table_is_one_row_a_neighbour_in_the_order_of_the_catalogue(tmp_path, monkeypatch, rows_at_once):
+    monkeypatch.setattr(neighbour_table, "ROWS_AT_ONCE", rows_at_once)
+    path = tmp_path / "swing-real.parquet"
+    assert write_neighbours(path, NEIGHBOUR_ARRAYS, ITEM_IDS) == 5
+    table = pl.read_parquet(path)
+    assert dict(table.schema) == dict(NEIGHBOURS)
+    assert table.rows() == [
+        ("é", "10", 1, 0.5),
+        ("é", "b", 2, 0.25),
+        ("10", "9", 1, 1.0),
+        ("9", "é", 1, 2.0),
+        ("9", "10", 2, 1.0),
+    ]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_round_trip(tmp_path):
+    (tmp_path / "i2i").mkdir()
+    write_neighbours(tmp_path / "i2i/bm25-fused.parquet", NEIGHBOUR_ARRAYS, ITEM_IDS)
+    back = read_neighbours(tmp_path, "bm25", "fused", ITEM_IDS)
+    assert (back.ids == NEIGHBOUR_ARRAYS.ids).all()
+    assert (back.scores == NEIGHBOUR_ARRAYS.scores).all()
+    first = read_neighbours(tmp_path, "bm25", "fused", ITEM_IDS, top_k=1)
+    assert first.ids.tolist() == [[2], [-1], [3], [0]]
+
+
+def test_no_neighbours_at_all(tmp_path):
+    path = tmp_path / "none.parquet"
+    assert write_neighbours(path, Neighbours.empty(4, 3), ITEM_IDS) == 0
+    back = from_table(pl.read_parquet(path), ITEM_IDS, source="none.parquet")
+    assert back.ids.shape == (4, 0)
+
+
+def test_missing_and_foreign_tables_are_told(tmp_path):
+    with pytest.raises(ArtifactError, match="run `llmi2i train-i2i --model swing --data fused -w"):
+        read_neighbours(tmp_path, "swing", "fused", ITEM_IDS)
+    table = pl.DataFrame({"item_id": ["b"], "neighbour_id": ["x"], "rank": [1], "score": [1.0]})
+    with pytest.raises(ArtifactError, match="item_id 'x' is not in prepare/"):
+        from_table(table, ITEM_IDS, source="i2i/swing-real.parquet")
