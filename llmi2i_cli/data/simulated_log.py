@@ -8,7 +8,7 @@ The behaviour is fixed; it was chosen for plausibility and before anything was m
   in a complement of its category, else to any cluster.
 - Each interaction is noise with probability `noise` (any item, by popularity); else with probability 0.3 a sequel of
   one of the last three items that were no noise (0.6, 0.3, 0.1); else an item of an interest, by popularity.
-- An item among the user's last twenty is drawn again, up to three times: repeats are possible, but rare.
+- An item among the user's last twenty is drawn again, sequel or not, up to three times: repeats are possible, but rare.
 - A user arrives in the first 90% of 180 days and stays until the end. Six of ten gaps between interactions are short
   (two minutes on average), the others long.
 
