@@ -89,7 +89,7 @@ def read_blocks(path: Path, *, quoted: bool = False, block_bytes: int = BLOCK_BY
 def first_lines(path: Path, n_bytes: int = 65536) -> list[str]:
     """The lines of the start of a text file, without their ends; for telling what it holds."""
     for block in read_blocks(path, block_bytes=n_bytes):
-        return block.data.decode().splitlines()
+        return [line.removesuffix("\r") for line in block.data.decode().removesuffix("\n").split("\n")]
     return []
 
 

@@ -255,7 +255,8 @@ def _items(log: BucketedLog, catalogue: pl.DataFrame | None, tail_max_count: int
     else:
         unknown = counts.join(catalogue, on="item_id", how="anti")
         if len(unknown):
-            notice(f"Warning: {len(unknown):,} items of the log are not in the catalogue; their titles stay empty")
+            known = f"{len(unknown):,} of the log's {len(counts):,} items"
+            notice(f"Warning: the catalogue lacks {known}; they have an empty title")
         if log.filters.min_item_users > 0:
             catalogue = catalogue.join(counts, on="item_id", how="semi")
         items = counts.join(catalogue, on="item_id", how="full", coalesce=True)

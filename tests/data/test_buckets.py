@@ -10,10 +10,9 @@ def test_the_hash_is_fixed_and_spreads():
     users = pl.Series(["1", "2", "ü", "1"])
     expected = [(zlib.crc32(user.encode()) * 2_654_435_761 % 2**32) * 5 // 2**32 for user in users]
     assert bucket_of(users, 5).to_list() == expected
-    sizes = bucket_of(pl.Series([f"u{i}" for i in range(10_000)]), 8).value_counts()["count"]
+    sizes = bucket_of(pl.Series([f"u{i}" for i in range(10_000)]), 8).value_counts()["count"].to_list()
     assert len(sizes) == 8
-    assert sizes.min() > 1000
-    assert sizes.max() < 1500
+    assert 1000 < min(sizes) <= max(sizes) < 1500
 
 
 @pytest.mark.parametrize("n_buckets", [1, 3])
@@ -26,7 +25,9 @@ def test_each_bucket_holds_its_users_rows_in_order(tmp_path, n_buckets, buffered
     assert n_rows == 100
     for bucket in range(n_buckets):
         expected = rows.filter(bucket_of(rows["user_id"], n_buckets) == bucket)
-        assert read_bucket([tmp_path / "a", tmp_path / "b"], bucket).equals(expected)
+        found = read_bucket([tmp_path / "a", tmp_path / "b"], bucket)
+        assert found is not None
+        assert found.equals(expected)
 
 
 def test_an_empty_bucket_is_none(tmp_path):

@@ -42,7 +42,8 @@ def test_without_times_the_place_counts_and_nothing_is_a_duplicate():
 def obvious_core(rows, min_user_items, min_item_users):
     rows = list(rows)
     while True:
-        items_of, users_of = {}, {}
+        items_of: dict[str, set[str]] = {}
+        users_of: dict[str, set[str]] = {}
         for user, item, _ in rows:
             items_of.setdefault(user, set()).add(item)
             users_of.setdefault(item, set()).add(user)

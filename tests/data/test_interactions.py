@@ -81,8 +81,8 @@ def test_parquet_is_read_in_batches_and_rows_are_counted_over_them(tmp_path, mon
     frame = pl.DataFrame({"user_id": users, "item_id": users, "timestamp": range(95)})
     frame.write_parquet(tmp_path / "a.parquet", row_group_size=25)
     assert [row[2] for row in read(tmp_path / "a.parquet")] == list(range(95))
-    users[57] = None
-    frame.with_columns(user_id=pl.Series(users)).write_parquet(tmp_path / "a.parquet", row_group_size=25)
+    one_missing = pl.Series([*users[:57], None, *users[58:]])
+    frame.with_columns(user_id=one_missing).write_parquet(tmp_path / "a.parquet", row_group_size=25)
     with pytest.raises(InputError, match=r"a.parquet, row 58: 'user_id' is missing"):
         read(tmp_path / "a.parquet")
 

@@ -31,6 +31,10 @@ def test_columns_are_all_keys_of_the_start(tmp_path):
     assert JsonLinesFile(write(tmp_path, '{"a": 1}', "", '{"b": 2, "a": 3}')).columns == ["a", "b"]
 
 
+def test_only_line_feeds_end_a_line(tmp_path):
+    assert rows(write(tmp_path, '{"a": "x\u2028y\x85"}\r'), ["a"]) == [("x\u2028y\x85", 1)]
+
+
 def test_line_numbers_count_blank_lines(tmp_path):
     assert rows(write(tmp_path, "", '{"a": "x"}', "", '{"a": "y"}'), ["a"]) == [("x", 2), ("y", 4)]
 

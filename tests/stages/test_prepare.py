@@ -79,7 +79,7 @@ def test_sequences_with_a_catalogue_and_profiles_to_the_last_row(tmp_path, capsy
         "train_tail_items": 2,
         "up_to_date": False,
     }
-    assert output.err == "Warning: 1 items of the log are not in the catalogue; their titles stay empty\n"
+    assert output.err == "Warning: the catalogue lacks 1 of the log's 3 items; they have an empty title\n"
     assert {path.name for path in (tmp_path / "w" / "prepare").iterdir()} == {
         "interactions.parquet",
         "items.parquet",
@@ -348,11 +348,15 @@ def test_help_shows_an_example(capsys):
 def test_one_bucket_is_in_memory_at_a_time(tmp_path, log, monkeypatch):
     """No step reads more than a bucket: what the passes read is never the whole log."""
     monkeypatch.setattr(stage, "n_buckets_for", lambda files, bucket_bytes: 7)
-    sizes = []
+    sizes: list[int] = []
     original = BucketedLog.bucket
-    monkeypatch.setattr(
-        BucketedLog, "bucket", lambda self, b: sizes.append(len(original(self, b))) or original(self, b)
-    )
+
+    def watched(self, number):
+        rows = original(self, number)
+        sizes.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(BucketedLog, "bucket", watched)
     assert run("prepare", tmp_path / "log.csv", "-w", tmp_path / "w") == 0
     assert len(sizes) == 7
     assert sum(sizes) == len(log.unique())
