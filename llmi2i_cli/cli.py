@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,17 @@ Workdir = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of everything random; same seed and inputs, same bytes.", min=0)]
 Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
+Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
+
+
+class IndexFormat(StrEnum):
+    """A Literal cannot be repeated on the command line."""
+
+    parquet = "parquet"
+    jsonl = "jsonl"
+    mmap = "mmap"
+
 
 WORKDIR = Path("work")
 
@@ -70,9 +82,9 @@ def prepare(
     users: Annotated[
         list[Path] | None, typer.Option(help="Users: user_id and profile, or any columns, any format. Repeatable.")
     ] = None,
-    user_column: Annotated[str | None, typer.Option(help="Column of user ids. [default: user_id and the like]")] = None,
-    item_column: Annotated[str | None, typer.Option(help="Column of item ids. [default: item_id and the like]")] = None,
-    time_column: Annotated[str | None, typer.Option(help="Column of times. [default: timestamp and the like]")] = None,
+    user_column: Annotated[str | None, typer.Option(help="Column of user ids; by default user_id or the like.")] = None,
+    item_column: Annotated[str | None, typer.Option(help="Column of item ids; by default item_id or the like.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Column of times; by default timestamp or the like.")] = None,
     time_unit: Annotated[
         Literal["auto", "s", "ms", "us", "ns"],
         typer.Option(help="What numeric times count since 1970, for last-day; auto tells it by their size."),
@@ -138,6 +150,208 @@ def prepare(
     print_table(str(workdir / "prepare"), ("", "value"), rows, numeric=("value",))
 
 
+@app.command("train-i2i")
+def train_i2i(
+    workdir: Workdir = WORKDIR,
+    model: I2IModel = "swing",
+    data: Data = "real",
+    top_k: Annotated[int, typer.Option(help="Neighbours kept of each item.", min=1)] = 200,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose the model's options by Recall@10 on the validation split.")
+    ] = False,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Swing: added to the number of items that two users share. [default: 5]", min=0)
+    ] = None,
+    user_weight: Annotated[
+        str | None,
+        typer.Option(help="Swing: one, sqrt = 1/sqrt(n), or A:B = (A + n)^-B, n a user's items. [default: sqrt]"),
+    ] = None,
+    max_user_items: Annotated[
+        int | None,
+        typer.Option(help="Swing: most recent interactions used of a user, 0 for all. [default: 1000]", min=0),
+    ] = None,
+    max_item_users: Annotated[
+        int | None, typer.Option(help="Swing: users sampled of an item, 0 for all. [default: 0]", min=0)
+    ] = None,
+    normalise: Annotated[
+        bool | None, typer.Option("--normalise/--no-normalise", help="Swing: scale scores to at most 1 an item.")
+    ] = None,
+    k1: Annotated[float | None, typer.Option(help="BM25: K1, saturation. [default: 1.2]", min=0)] = None,
+    b: Annotated[
+        float | None, typer.Option(help="BM25: B, weight of the length. [default: 0.75]", min=0, max=1)
+    ] = None,
+    factors: Annotated[int | None, typer.Option(help="BPR: factors of an item. [default: 100]", min=1)] = None,
+    regularization: Annotated[float | None, typer.Option(help="BPR: L2 penalty. [default: 0.01]", min=0)] = None,
+    iterations: Annotated[int | None, typer.Option(help="BPR: passes over the log. [default: 100]", min=1)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="BPR and YoutubeDNN: learning rate. [default: 0.01 and 0.001]", min=0)
+    ] = None,
+    dimensions: Annotated[int | None, typer.Option(help="YoutubeDNN: of a vector. [default: 64]", min=1)] = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="YoutubeDNN: random negatives a target. [default: 128]", min=1)
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="YoutubeDNN: L2 penalty. [default: 1e-5]", min=0)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="YoutubeDNN: targets a step. [default: 256]", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="YoutubeDNN: at most. [default: 50]", min=1)] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="YoutubeDNN: epochs without a better validation Recall@10 before it stops. [default: 2]", min=1
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Swing (its sample), BPR, YoutubeDNN: seed. [default: 42, 2023, 2023]", min=0),
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train Swing, BM25, BPR or YoutubeDNN on the real or the fused log.
+
+    Example: llmi2i train-i2i --model swing --data real --tune -w work
+    """
+    given = {
+        "smoothing": smoothing,
+        "user_weight": user_weight,
+        "max_user_items": max_user_items,
+        "max_item_users": max_item_users,
+        "normalise": normalise,
+        "k1": k1,
+        "b": b,
+        "factors": factors,
+        "regularization": regularization,
+        "iterations": iterations,
+        "learning_rate": learning_rate,
+        "dimensions": dimensions,
+        "negatives": negatives,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": patience,
+        "seed": seed,
+    }
+    from llmi2i_cli.stages.train_i2i import train_i2i
+
+    manifest = train_i2i(
+        workdir,
+        model=model,
+        data=data,
+        top_k=top_k,
+        tune=tune,
+        model_options={name: value for name, value in given.items() if value is not None},
+        force=force,
+    )
+    result = {"model": model, "data": data, **{key: manifest[key] for key in ("choice", "validation_recall_at_10")}}
+    if as_json:
+        _print_json(result)
+        return
+    from llmi2i_cli.tables import print_table
+
+    recall = result["validation_recall_at_10"]
+    rows = [*manifest["choice"].items(), *([("validation recall@10", f"{recall:.4f}")] if recall is not None else [])]
+    rows.append(("neighbours", manifest["outputs"][f"{model}-{data}.parquet"]["rows"]))
+    print_table(f"{model} on the {data} log", ("option", "value"), rows, numeric=("value",))
+
+
+@app.command()
+def evaluate(
+    workdir: Workdir = WORKDIR,
+    model: Annotated[
+        Literal["swing", "bm25", "bpr", "youtubednn", "generator"],
+        typer.Option(help="What ranks: an item-to-item model, or the LLM of sft-gen itself."),
+    ] = "swing",
+    data: Data = "real",
+    split: Annotated[Literal["test", "valid"], typer.Option(help="Held-out interactions to find.")] = "test",
+    k: Annotated[
+        list[int] | None, typer.Option(help="Cut-off K of the metrics. Repeatable. [default: 5, 10]", min=1)
+    ] = None,
+    recent: Annotated[
+        str, typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 by validation Recall@10.")
+    ] = "auto",
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")
+    ] = True,
+    ranking: Annotated[
+        Literal["auto", "index", "user-vectors"],
+        typer.Option(help="Rank by the index, or by YoutubeDNN's own user vectors (its default)."),
+    ] = "auto",
+    baseline: Annotated[
+        Literal["real"] | None, typer.Option(help="Compare with the same model trained on the real log.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure Recall, NDCG and MRR on held-out interactions, with 95% intervals.
+
+    Example: llmi2i evaluate --model swing --data real -w work
+    """
+    from llmi2i_cli.stages.evaluate import evaluate
+
+    result = evaluate(
+        workdir,
+        model=model,
+        data=data,
+        split=split,
+        ks=k or (5, 10),
+        recent=_recent_option(recent),
+        exclude_seen=exclude_seen,
+        ranking=ranking,
+        baseline=baseline,
+        force=force,
+    )
+    if as_json:
+        _print_json(result)
+        return
+    from llmi2i_cli.tables import print_evaluation
+
+    print_evaluation(result)
+
+
+def _recent_option(value: str) -> int | None:
+    """`--recent M|auto`; None is auto."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) == 0:
+        raise typer.BadParameter(f"--recent is a whole number from 1, or auto, not {value!r}")
+    return int(value)
+
+
+@app.command("export-index")
+def export_index(
+    workdir: Workdir = WORKDIR,
+    model: I2IModel = "swing",
+    data: Data = "real",
+    top_k: Annotated[
+        int | None, typer.Option(help="Neighbours of each item. [default: all that were trained]", min=1)
+    ] = None,
+    format: Annotated[
+        list[IndexFormat] | None,
+        typer.Option(help="Form of the index. Repeatable. [default: parquet]"),
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the item -> top-K index to serve: index/MODEL-DATA.parquet, .jsonl or .mmap/.
+
+    Example: llmi2i export-index --model swing --data real --format jsonl --format mmap -w work
+    """
+    from llmi2i_cli.stages.export_index import export_index
+
+    formats = [form.value for form in format or (IndexFormat.parquet,)]
+    manifests = export_index(workdir, model=model, data=data, top_k=top_k, formats=formats, force=force)
+    rows = [
+        {"path": str(workdir / "index" / f"{model}-{data}.{form}"), "items": found["items"], "top_k": found["top_k"]}
+        for form, found in zip(dict.fromkeys(formats), manifests, strict=True)
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    from llmi2i_cli.tables import print_table
+
+    columns = ("path", "items", "top_k")
+    print_table("index", columns, [[row[c] for c in columns] for row in rows], numeric=columns[1:])
+
+
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="Directory to write, of its own.", file_okay=False)],
@@ -160,6 +374,59 @@ def simulate(
     result = simulate(out, users=users, items=items, interactions=interactions, noise=noise, seed=seed, force=force)
     if as_json:
         _print_json(result)
+
+
+@app.command()
+def recommend(
+    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Recent items, oldest first.")] = None,
+    workdir: Workdir = WORKDIR,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Instead: one query a line, a user id or JSON, [items] or {user_id, items}.", dir_okay=False),
+    ] = None,
+    item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
+    model: I2IModel = "swing",
+    data: Data = "real",
+    top_n: Annotated[int, typer.Option(help="Items to print for a query.", min=1)] = 10,
+    recent: Annotated[int, typer.Option(help="M, recent items looked up.", min=1)] = 100,
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Rank items for recent items or users, or show an item's neighbours, with titles.
+
+    Example: llmi2i recommend ITEM1 ITEM2 -w work
+    """
+    from llmi2i_cli.stages.recommend import neighbours_of, recommend
+
+    if item is not None and (items or file):
+        raise typer.BadParameter("--item stands alone: leave out the other items and --file")
+    if item is not None:
+        answers = [{"items": neighbours_of(workdir, item, model=model, data=data, top_n=top_n)}]
+    else:
+        answers = recommend(
+            workdir,
+            items or (),
+            file=file,
+            model=model,
+            data=data,
+            top_n=top_n,
+            recent=recent,
+            exclude_seen=exclude_seen,
+        )
+    if as_json:
+        _print_json(answers if file else answers[0]["items"])
+        return
+    from llmi2i_cli.tables import print_table
+
+    for answer in answers:
+        rows = [
+            (place, found["item_id"], found["title"], f"{found['score']:.6g}")
+            for place, found in enumerate(answer["items"], start=1)
+        ]
+        title = f"neighbours of {item}" if item is not None else str(answer.get("user_id", ""))
+        print_table(title, ("rank", "item_id", "title", "score"), rows, numeric=("rank", "score"))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -23,6 +23,42 @@ def print_table(
     if not console.is_terminal:  # a pipe or a file gets whole lines, not 80 columns
         console = Console(width=200)
     console.print(table)
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """Print what `evaluate` found: a row a group of targets and metric, beside the baseline if there is one."""
+    baseline = result.get("baseline")
+    rows = []
+    for group, metrics in result["metrics"].items():
+        for name, value in metrics.items():
+            row = [group.replace("_", " "), name, _figure(value), _interval(result["intervals"][group][name], ".4f")]
+            if baseline:
+                gain = result["gain"][group][name]
+                shown_gain = "" if gain is None else f"{gain:+.1%}"
+                shown_interval = _interval(result["gain_intervals"][group][name], "+.1%")
+                row = [*row[:2], _figure(baseline["metrics"][group][name]), *row[2:], shown_gain, shown_interval]
+            rows.append(row)
+    columns = ["targets", "metric", result["data"], "95% interval"]
+    if baseline:
+        columns = [*columns[:2], f"{baseline['data']} (baseline)", *columns[2:], "gain", "95% interval of the gain"]
+    protocol = result["protocol"]
+    seen = "seen items left out" if protocol["exclude_seen"] else "seen items kept"
+    print_table(
+        f"{result['model']}, {result['data']} log, {result['split']} split: {result['users']:,} users, "
+        f"{protocol['recent']} recent items, {seen}; "
+        f"{result['targets']['already_in_query']:,} targets are in the user's query",
+        columns,
+        rows,
+        numeric=columns[2:],
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _interval(bounds: Sequence[float] | None, form: str) -> str:
+    return "" if bounds is None else f"{bounds[0]:{form}} .. {bounds[1]:{form}}"
 
 
 def _format(cell: Any) -> str:

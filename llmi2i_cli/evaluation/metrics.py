@@ -97,8 +97,7 @@ def per_user_metrics(
     users = np.flatnonzero(n_relevant)
 
     def total_by_user(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        totals: NDArray[np.float64] = np.bincount(target_users, weights=values, minlength=targets.n_users)
-        return totals[users]
+        return np.bincount(target_users, weights=values, minlength=targets.n_users)[users].astype(np.float64)
 
     found = target_ranks != NOT_RANKED
     discounts = np.where(found, 1 / np.log2(target_ranks + 1.0, where=found, out=np.ones(len(found))), 0)

@@ -1,4 +1,4 @@
-"""The one figure that everything is tuned by: Recall@10 on the validation split, at the best number of recent items M."""
+"""What everything is tuned by: Recall@10 on the validation split, at the best number M of recent items."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut) -> float:
     return per_user_metrics(ranks, held_out.targets, ks=(CUT_OFF,)).means()[f"recall@{CUT_OFF}"]
 
 
-def recall_by_recent(neighbours: Neighbours, held_out: HeldOut) -> dict[int, float]:
-    """Recall@10 for every M of `RECENT_GRID`, what a user has already left out."""
+def recall_by_recent(neighbours: Neighbours, held_out: HeldOut, *, exclude_seen: bool = True) -> dict[int, float]:
+    """Recall@10 for every M of `RECENT_GRID`."""
 
     def recall(recent: int) -> float:
         queries = held_out.queries
-        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=queries)
+        exclude = queries if exclude_seen else None
+        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=exclude)
         return recall_at_10(found.ids, held_out)
 
     return {recent: recall(recent) for recent in RECENT_GRID}

@@ -78,21 +78,22 @@ class ServedIndex:
 
     def item_id(self, row: int) -> str:
         """The id of an item."""
-        return bytes(self.id_text[self.id_offsets[row] : self.id_offsets[row + 1]]).decode()
+        return self._text(row).decode()
+
+    def _text(self, row: int) -> bytes:
+        return self.id_text[self.id_offsets[row] : self.id_offsets[row + 1]].tobytes()
 
     def rows_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         """The items' rows, int32 (len(item_ids),); -1 (`UNKNOWN`) where the index does not have one."""
         encoded = [item_id.encode() for item_id in item_ids]
         hashes = np.array([_hash(text) for text in encoded], np.uint64)
         first = np.searchsorted(self.id_hashes, hashes)
+        last = np.searchsorted(self.id_hashes, hashes, side="right")
         rows = np.full(len(encoded), UNKNOWN, np.int32)
-        for query, (text, place) in enumerate(zip(encoded, first.tolist(), strict=True)):
-            while place < self.n_items and self.id_hashes[place] == hashes[query]:
-                row = self.id_rows[place]
-                if self.id_text[self.id_offsets[row] : self.id_offsets[row + 1]].tobytes() == text:
+        for query, (text, begin, end) in enumerate(zip(encoded, first.tolist(), last.tolist(), strict=True)):
+            for row in self.id_rows[begin:end].tolist():  # more than one if hashes collide
+                if self._text(row) == text:
                     rows[query] = row
-                    break
-                place += 1  # another id of the same hash
         return rows
 
     def neighbours_of(self, item_id: str) -> list[tuple[str, float]]:

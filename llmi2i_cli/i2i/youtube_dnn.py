@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from llmi2i_cli.errors import ModelError
+from llmi2i_cli.errors import ArtifactError, ModelError
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -52,6 +53,9 @@ class _Towers(nn.Module):
         n_recent = (recent > 0).sum(dim=1, keepdim=True).clamp(min=1)
         mean = self.items(recent).sum(dim=1) / n_recent
         return self.mlp(torch.cat([self.users(users), mean], dim=1))
+
+
+_TOWER_ARRAYS = tuple(_Towers(1, 1, 1).state_dict())
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,29 @@ class YoutubeDNN:
         return nearest_items(
             self.user_vectors(users, queries), self.item_vectors, self.known_items, top_k=top_n, exclude=exclude
         )
+
+    def save(self, path: Path, users: NDArray[np.int64]) -> None:
+        """Write an .npz whose user k is row ``users[k]`` of the training log (-1: not in it)."""
+        arrays = {f"towers.{name}": tensor.numpy() for name, tensor in self.towers.state_dict().items()}
+        table = arrays["towers.users.weight"]
+        arrays["towers.users.weight"] = np.concatenate([table[:1], table[users + 1]])
+        np.savez(path, known_items=self.known_items, recent=np.int64(self.recent), **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> YoutubeDNN:
+        """Read what `save` wrote. ArtifactError if it is damaged or foreign."""
+        try:
+            with np.load(path) as arrays:
+                state = {name: torch.from_numpy(arrays[f"towers.{name}"]) for name in _TOWER_ARRAYS}
+                known_items, recent = arrays["known_items"], int(arrays["recent"])
+            n_users, n_items = len(state["users.weight"]) - 1, len(state["items.weight"]) - 1
+            towers = _Towers(n_users, n_items, state["items.weight"].shape[1])
+            towers.load_state_dict(state)
+        except (OSError, ValueError, KeyError, RuntimeError, IndexError, zipfile.BadZipFile) as error:
+            raise ArtifactError(
+                f"{path} is no YoutubeDNN (damaged or foreign): run `llmi2i train-i2i --model youtubednn --force` again"
+            ) from error
+        return cls(towers, known_items, recent)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,276 @@
+"""`llmi2i evaluate`: measure a model on held-out interactions, beside a baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.progress import notice
+from llmi2i_cli.workdir import stage_run, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.evaluation.metrics import PerUserMetrics
+    from llmi2i_cli.evaluation.validation import HeldOut
+
+GENERATOR_RECENT_GRID = (5, 10, 20, 50)  # a pass of the LLM each
+
+
+def evaluate(
+    workdir: Path,
+    *,
+    model: str = "swing",
+    data: str = "real",
+    split: str = "test",
+    ks: Sequence[int] = (5, 10),
+    recent: int | None = None,
+    exclude_seen: bool = True,
+    ranking: str = "auto",
+    baseline: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write ``evaluate/MODEL-DATA-SPLIT.json`` and return what it holds.
+
+    A user's query is all that came before the split (train for valid, train and valid for test); the targets are the
+    user's items of the split; the whole catalogue is ranked. Per-user figures go to ``MODEL-DATA-SPLIT.users.parquet``.
+
+    Parameters
+    ----------
+    recent : M, how many recent items make the ranking; None chooses by validation Recall@10, for each model and data
+    ranking : ``index``, the served one: neighbours of the recent items summed; ``user-vectors``, YoutubeDNN's own;
+        ``auto``, user-vectors for youtubednn and index for the others
+    baseline : ``real``: also measure the same model trained on the real log, and the gain over it
+
+    Raises
+    ------
+    UsageError : options that contradict each other
+    ArtifactError : no such split, or an artifact is missing; the message names the command that makes it
+    """
+    ranking = _check_options(model, data, ranking, baseline)
+    ks = sorted(set(ks))
+    options = {"k": ks, "recent": recent, "exclude_seen": exclude_seen, "ranking": ranking, "baseline": baseline}
+    variant = {"model": model, "data": data, "split": split}
+    compared = [data, baseline] if baseline else [data]
+    also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
+    if baseline and ranking == "index":
+        also.append(f"i2i/{model}-{baseline}.parquet")
+    with stage_run(workdir, "evaluate", options=options, variant=variant, also_reads=also, force=force) as run:
+        name = f"{model}-{data}-{split}.json"
+        if run.up_to_date:
+            notice(f"evaluate: {name} is up to date ({run.folder})")
+            result: dict[str, Any] = json.loads((run.folder / name).read_text(encoding="utf-8"))
+            return result
+        from llmi2i_cli.artifacts import has_split, read_catalogue, write_table
+        from llmi2i_cli.evaluation.report import figures, gains, targets_in_query
+        from llmi2i_cli.evaluation.validation import read_held_out
+
+        if not has_split(workdir, split):
+            raise ArtifactError(
+                f"{workdir}/prepare has no {split} split: run `llmi2i prepare INPUT... --split leave-last-two` first"
+            )
+        evaluation = _Evaluation(workdir, read_catalogue(workdir), split, tuple(ks), recent, exclude_seen, ranking)
+        held_out = read_held_out(workdir, split)
+        ours = evaluation.measure(model, data, held_out)
+        result = {
+            "model": model,
+            "data": data,
+            "split": split,
+            "protocol": ours.protocol,
+            "users": len(held_out.users),
+            "targets": {
+                "all": len(held_out.targets.items),
+                "long_tail": int(evaluation.catalogue.is_long_tail[held_out.targets.items].sum()),
+                "already_in_query": targets_in_query(held_out.targets, held_out.queries),
+            },
+            **figures(ours.metrics),
+            "rankings": ours.rankings,
+        }
+        if baseline:
+            theirs = ours if baseline == data else evaluation.measure(model, baseline, held_out)
+            shown = {
+                "data": baseline,
+                "protocol": theirs.protocol,
+                **figures(theirs.metrics),
+                "rankings": theirs.rankings,
+            }
+            result |= {"baseline": shown, **gains(ours.metrics, theirs.metrics)}
+        write_json(run.output(name), result)
+        per_user = _per_user_table(workdir, held_out, ours.metrics["all"])
+        write_table(per_user, run.output("{model}-{data}-{split}.users.parquet"))
+        run.publish(rows={"{model}-{data}-{split}.users.parquet": len(per_user)})
+        return result
+
+
+def _check_options(model: str, data: str, ranking: str, baseline: str | None) -> str:
+    """The ranking that is meant."""
+    if model == "generator" and data != "real":
+        raise UsageError("--model generator has learned from the real log alone: use --data real")
+    if model == "generator" and (ranking != "auto" or baseline):
+        raise UsageError("--model generator ranks by the LLM, on the real log: leave out --ranking and --baseline")
+    if ranking == "user-vectors" and model != "youtubednn":
+        raise UsageError(f"--ranking user-vectors needs --model youtubednn: {model} has no vectors of users")
+    if model == "generator":
+        return "generator"
+    if ranking == "auto":
+        return "user-vectors" if model == "youtubednn" else "index"
+    return ranking
+
+
+def _vectors_path(model: str, data: str) -> str:
+    return f"i2i/{model}-{data}.vectors.npz"
+
+
+# --- rankings -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A model's figures, and the protocol that gave them."""
+
+    protocol: dict[str, Any]
+    metrics: dict[str, PerUserMetrics]
+    rankings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What all models of a comparison share."""
+
+    workdir: Path
+    catalogue: Catalogue
+    split: str
+    ks: tuple[int, ...]
+    recent: int | None
+    exclude_seen: bool
+    ranking: str
+
+    def measure(self, model: str, data: str, held_out: HeldOut) -> _Measured:
+        """Rank for the held-out users and take the figures."""
+        from llmi2i_cli.evaluation.metrics import coverage
+        from llmi2i_cli.evaluation.report import metrics_by_group
+
+        protocol: dict[str, Any] = {"ranking": self.ranking, "exclude_seen": self.exclude_seen}
+        rankings: dict[str, Any] = {}
+        if self.ranking == "index":
+            ids = self._rank_by_index(model, data, held_out, protocol, rankings)
+        elif self.ranking == "user-vectors":
+            ids = self._rank_by_user_vectors(model, data, held_out, protocol)
+        else:
+            ids = self._rank_by_generator(held_out, protocol)
+        rankings |= {f"coverage@{k}": coverage(ids, k, self.catalogue.n_items) for k in self.ks}
+        return _Measured(
+            {**protocol, "query": "train" if self.split == "valid" else "train and valid", "ranked": "all items"},
+            metrics_by_group(ids, held_out.targets, self.catalogue.is_long_tail, self.ks),
+            rankings,
+        )
+
+    @property
+    def _top_n(self) -> int:
+        return max(self.ks)
+
+    def _rank_by_index(
+        self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any], rankings: dict[str, Any]
+    ) -> NDArray[np.int32]:
+        from llmi2i_cli.evaluation.retrieve import retrieve
+        from llmi2i_cli.evaluation.validation import recall_by_recent
+        from llmi2i_cli.i2i.neighbour_table import read_neighbours
+
+        neighbours = read_neighbours(self.workdir, model, data, self.catalogue.ids)
+        recent = self._recent(
+            protocol, lambda valid: recall_by_recent(neighbours, valid, exclude_seen=self.exclude_seen)
+        )
+        found = retrieve(
+            neighbours,
+            held_out.queries,
+            recent=recent,
+            top_n=self._top_n,
+            exclude=held_out.queries if self.exclude_seen else None,
+        )
+        protocol["top_k"] = neighbours.k
+        rankings["retrieved_items"] = float(found.n_retrieved.mean())
+        return found.ids
+
+    def _rank_by_user_vectors(
+        self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any]
+    ) -> NDArray[np.int32]:
+        from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
+
+        youtube_dnn = YoutubeDNN.load(self.workdir / _vectors_path(model, data))
+        if len(youtube_dnn.known_items) != self.catalogue.n_items:
+            raise ArtifactError(
+                f"{self.workdir / _vectors_path(model, data)} is of another catalogue: "
+                f"run `llmi2i train-i2i --model {model} --data {data} -w {self.workdir} --force`"
+            )
+        protocol |= {"recent": youtube_dnn.recent, "recent_chosen_by": "the model"}
+        queries = held_out.queries
+        exclude = queries if self.exclude_seen else None
+        ids, _ = youtube_dnn.rank(held_out.users.astype("int32"), queries, top_n=self._top_n, exclude=exclude)
+        return ids
+
+    def _rank_by_generator(self, held_out: HeldOut, protocol: dict[str, Any]) -> NDArray[np.int32]:
+        from llmi2i_cli.evaluation.validation import recall_at_10
+
+        def recalls(valid: HeldOut) -> dict[int, float]:
+            rank = _generator_ranker(self.workdir, self.catalogue, valid, self.exclude_seen)
+            return {recent: recall_at_10(rank(recent, 10), valid) for recent in GENERATOR_RECENT_GRID}
+
+        recent = self._recent(protocol, recalls)
+        return _generator_ranker(self.workdir, self.catalogue, held_out, self.exclude_seen)(recent, self._top_n)
+
+    def _recent(self, protocol: dict[str, Any], recalls: Callable[[HeldOut], dict[int, float]]) -> int:
+        """M as asked for, else the best on the validation split; noted in the protocol."""
+        from llmi2i_cli.artifacts import has_split
+        from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION, best_recent, read_held_out
+
+        if self.recent is not None:
+            protocol |= {"recent": self.recent, "recent_chosen_by": "the option"}
+        elif has_split(self.workdir, "valid"):
+            by_recent = recalls(read_held_out(self.workdir, "valid"))
+            protocol |= {
+                "recent": best_recent(by_recent),
+                "recent_chosen_by": "validation Recall@10" + (", on the same users" if self.split == "valid" else ""),
+                "validation_recall@10_by_recent": {str(recent): recall for recent, recall in by_recent.items()},
+            }
+        else:
+            protocol |= {"recent": RECENT_WITHOUT_VALIDATION, "recent_chosen_by": "default without a validation split"}
+        return int(protocol["recent"])
+
+
+def _generator_ranker(
+    workdir: Path, catalogue: Catalogue, held_out: HeldOut, exclude_seen: bool
+) -> Callable[[int, int], NDArray[np.int32]]:
+    """The seam to the LLM: a function of (M, top_n) that ranks the catalogue for the held-out users."""
+    import numpy as np
+
+    from llmi2i_cli.artifacts import read_profiles
+    from llmi2i_cli.llm.generate import load_generator, rank_users
+
+    profiles = read_profiles(workdir)
+    # The ranker's user k is row k of the queries, so the profiles are put in that order.
+    generator = load_generator(workdir / "sft-gen" / "model", catalogue, [profiles[user] for user in held_out.users])
+    queries = held_out.queries
+    users, seen = np.arange(queries.n_users), queries if exclude_seen else None
+
+    def rank(recent: int, top_n: int) -> NDArray[np.int32]:
+        blocks = rank_users(generator, users, queries, seen, history=recent, top_n=top_n)
+        return np.concatenate([ids for ids, _ in blocks])
+
+    return rank
+
+
+def _per_user_table(workdir: Path, held_out: HeldOut, metrics: PerUserMetrics) -> Any:
+    """One row a user with targets: user_id, targets (how many), and each metric."""
+    import polars as pl
+
+    from llmi2i_cli.artifacts import read_user_ids
+
+    columns = {name: metrics.values[:, place] for place, name in enumerate(metrics.names)}
+    user_ids = read_user_ids(workdir).gather(held_out.users[metrics.users])
+    return pl.DataFrame({"user_id": user_ids, "targets": held_out.targets.lengths[metrics.users], **columns})

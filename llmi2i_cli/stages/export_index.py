@@ -1,0 +1,83 @@
+"""`llmi2i export-index`: write the item -> top-K index in the forms that serving engines load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.progress import notice
+from llmi2i_cli.workdir import stage_run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from llmi2i_cli.i2i.neighbours import Neighbours
+
+
+def export_index(
+    workdir: Path,
+    *,
+    model: str = "swing",
+    data: str = "real",
+    top_k: int | None = None,
+    formats: Sequence[str] = ("parquet",),
+    force: bool = False,
+) -> list[dict[str, Any]]:
+    """Write ``index/MODEL-DATA.FORMAT`` for each format; returns one manifest each.
+
+    - parquet: one row a neighbour, with the columns of ``i2i/MODEL-DATA.parquet``
+    - jsonl: one item a line, ``{"item_id": "a", "neighbours": [["b", 0.5], ...]}``, best first
+    - mmap: a directory of memory-mapped arrays that opens at once, see `llmi2i_cli.i2i.served_index`
+
+    Parameters
+    ----------
+    top_k : neighbours an item; None is all that were trained
+    """
+    manifests = []
+    for form in dict.fromkeys(formats):
+        variant = {"model": model, "data": data, "format": form}
+        with stage_run(workdir, "export-index", options={"top_k": top_k}, variant=variant, force=force) as run:
+            if run.up_to_date and run.manifest:
+                notice(f"export-index: {model}-{data}.{form} is up to date ({run.folder})")
+                manifests.append(run.manifest)
+                continue
+            from llmi2i_cli.artifacts import read_catalogue
+            from llmi2i_cli.i2i.neighbour_table import read_neighbours
+
+            item_ids = read_catalogue(workdir).ids
+            neighbours = read_neighbours(workdir, model, data, item_ids, top_k=top_k)
+            path = run.output("{model}-{data}.{format}")
+            rows = {path.name: _write(path, form, neighbours, item_ids)} if form != "mmap" else {}
+            if form == "mmap":
+                _write(path, form, neighbours, item_ids)
+            manifests.append(run.publish(rows=rows, items=neighbours.n_items, top_k=neighbours.k))
+    return manifests
+
+
+def _write(path: Path, form: str, neighbours: Neighbours, item_ids: pl.Series) -> int:
+    """Write one form; returns its rows."""
+    if form == "parquet":
+        from llmi2i_cli.i2i.neighbour_table import write_neighbours
+
+        return write_neighbours(path, neighbours, item_ids)
+    if form == "jsonl":
+        return _write_jsonl(path, neighbours, item_ids)
+    from llmi2i_cli.i2i.served_index import write_served_index
+
+    write_served_index(path, neighbours, item_ids)
+    return neighbours.n_items
+
+
+def _write_jsonl(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
+    names = item_ids.to_list()
+    with path.open("w", encoding="utf-8") as handle:
+        for item_id, ids, scores in zip(names, neighbours.ids, neighbours.scores, strict=True):
+            listed = [
+                [names[neighbour], round(score, 7)]
+                for neighbour, score in zip(ids.tolist(), scores.tolist(), strict=True)
+                if neighbour >= 0
+            ]
+            handle.write(json.dumps({"item_id": item_id, "neighbours": listed}, ensure_ascii=False) + "\n")
+    return len(names)

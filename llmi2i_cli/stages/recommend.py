@@ -1,0 +1,154 @@
+"""`llmi2i recommend`: recent items to ranked items, with titles, as the online service would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.progress import notice
+
+if TYPE_CHECKING:
+    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.evaluation.retrieve import Rankings
+    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.i2i.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class Query:
+    """Whom or what is asked for, and the item ids that it is known by, oldest first."""
+
+    name: str
+    item_ids: Sequence[str]
+
+
+def recommend(
+    workdir: Path,
+    items: Sequence[str] = (),
+    *,
+    file: Path | None = None,
+    model: str = "swing",
+    data: str = "real",
+    top_n: int = 10,
+    recent: int = 100,
+    exclude_seen: bool = True,
+) -> list[dict[str, Any]]:
+    """Rank items for histories: sum the neighbours of the recent items, leave out what is in the history.
+
+    Parameters
+    ----------
+    items : one history, oldest first
+    file : instead, one query a line: a user id of the prepared log, a JSON list of items, or a JSON object with
+        ``items`` and, if wanted, ``user_id``
+
+    Returns
+    -------
+    a list with, for each query, ``{"user_id": ..., "items": [{"item_id", "title", "score"}, ...]}``, best first
+
+    Raises
+    ------
+    UsageError : both or neither of `items` and `file`
+    InputError : an unknown user or item, or a line that is neither; items of a file that are unknown are only counted
+    """
+    if bool(items) == (file is not None):
+        raise UsageError("give either items or --file")
+    from llmi2i_cli.artifacts import read_catalogue
+    from llmi2i_cli.evaluation.retrieve import retrieve
+    from llmi2i_cli.i2i.neighbour_table import read_neighbours
+
+    catalogue = read_catalogue(workdir)
+    neighbours = read_neighbours(workdir, model, data, catalogue.ids)
+    queries = [Query("", list(items))] if file is None else list(_read_queries(workdir, file))
+    histories = _histories(queries, catalogue, strict=file is None)
+    exclude = histories if exclude_seen else None
+    found = retrieve(neighbours, histories, recent=recent, top_n=top_n, exclude=exclude)
+    return [_described(query, row, found, catalogue) for row, query in enumerate(queries)]
+
+
+def neighbours_of(
+    workdir: Path, item: str, *, model: str = "swing", data: str = "real", top_n: int = 10
+) -> list[dict[str, Any]]:
+    """An item's neighbours, best first, as ``{"item_id", "title", "score"}``. InputError if the item is unknown."""
+    from llmi2i_cli.artifacts import read_catalogue
+    from llmi2i_cli.i2i.neighbour_table import read_neighbours
+
+    catalogue = read_catalogue(workdir)
+    row = _rows_by_id(catalogue).get(item)
+    if row is None:
+        raise _unknown_item(item)
+    neighbours: Neighbours = read_neighbours(workdir, model, data, catalogue.ids, top_k=top_n)
+    return _items(neighbours.ids[row].tolist(), neighbours.scores[row].tolist(), catalogue)
+
+
+def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
+    from llmi2i_cli.artifacts import read_artifact
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read as text: {error}") from error
+    by_user: dict[str, list[str]] | None = None
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        if text[0] in "{[":
+            yield _query_of_json(text, f"{file}, line {number}")
+            continue
+        if by_user is None:
+            log = read_artifact(workdir, "prepare/interactions.parquet")
+            rows = log.group_by("user_id", maintain_order=True).agg("item_id").iter_rows()
+            by_user = dict(rows)
+        if text not in by_user:
+            raise InputError(f"{file}, line {number}: user {text!r} is not in the prepared log")
+        yield Query(text, by_user[text])
+
+
+def _query_of_json(text: str, where: str) -> Query:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where}: no valid JSON ({error})") from error
+    name, items = ("", value) if isinstance(value, list) else (value.get("user_id", ""), value.get("items"))
+    if not isinstance(items, list) or not all(isinstance(item, str | int) for item in items):
+        raise InputError(f'{where}: write a list of item ids, or {{"user_id": ..., "items": [...]}}')
+    return Query(str(name), [str(item) for item in items])
+
+
+def _histories(queries: Sequence[Query], catalogue: Catalogue, *, strict: bool) -> Histories:
+    from llmi2i_cli.histories import Histories
+
+    rows_by_id = _rows_by_id(catalogue)
+    unknown = [item for query in queries for item in query.item_ids if item not in rows_by_id]
+    if unknown and strict:
+        raise _unknown_item(unknown[0])
+    if unknown:
+        notice(f"Warning: {len(unknown):,} items are not in the catalogue and were left out, {unknown[0]!r} the first")
+    rows = [[rows_by_id[item] for item in query.item_ids if item in rows_by_id] for query in queries]
+    return Histories.from_rows(rows, catalogue.n_items)
+
+
+def _rows_by_id(catalogue: Catalogue) -> dict[str, int]:
+    return {item_id: row for row, item_id in enumerate(catalogue.ids)}
+
+
+def _unknown_item(item: str) -> InputError:
+    return InputError(f"item {item!r} is not in the catalogue: ids are those of prepare/items.parquet")
+
+
+def _described(query: Query, row: int, found: Rankings, catalogue: Catalogue) -> dict[str, Any]:
+    return {"user_id": query.name, "items": _items(found.ids[row].tolist(), found.scores[row].tolist(), catalogue)}
+
+
+def _items(ids: Sequence[int], scores: Sequence[float], catalogue: Catalogue) -> list[dict[str, Any]]:
+    return [
+        {"item_id": catalogue.ids[item], "title": catalogue.titles[item], "score": score}
+        for item, score in zip(ids, scores, strict=True)
+        if item >= 0
+    ]

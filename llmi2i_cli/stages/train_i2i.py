@@ -1,0 +1,181 @@
+"""`llmi2i train-i2i`: train an item-to-item model on the real or the fused log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.progress import ProgressBar, notice, progress_bar
+from llmi2i_cli.workdir import StageRun, stage_run, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llmi2i_cli.evaluation.validation import HeldOut
+    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.i2i.models import Trained
+
+
+def train_i2i(
+    workdir: Path,
+    *,
+    model: str = "swing",
+    data: str = "real",
+    top_k: int = 200,
+    tune: bool = False,
+    model_options: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write ``i2i/MODEL-DATA.parquet``; returns the manifest, whose ``choice`` holds all options of the model.
+
+    Reads the train split, or the fused log made from it; the validation split for `tune` and for YoutubeDNN's early
+    stopping; never the test split.
+
+    Parameters
+    ----------
+    tune : choose among `llmi2i_cli.i2i.models.GRIDS` the options of the best validation Recall@10, with each point at
+        its best number of recent items, and leave the sweep in ``i2i/MODEL-DATA.sweep.parquet``. Options in
+        `model_options` stay as given
+    model_options : of the model at hand, see `llmi2i_cli.i2i.models.DEFAULTS`
+
+    Raises
+    ------
+    UsageError : an option of another model, or `tune` with all options given
+    ArtifactError : `tune` without a validation split
+    """
+    from llmi2i_cli.i2i.models import complete_options, grid
+
+    given = dict(model_options or {})
+    points = grid(model, given) if tune else [complete_options(model, given)]
+    if tune and len(points) == 1:
+        raise UsageError("--tune has nothing to choose: leave out one of the options given, or --tune")
+    options = {"top_k": top_k, "tune": tune, "points": points}
+    with stage_run(workdir, "train-i2i", options=options, variant={"model": model, "data": data}, force=force) as run:
+        if run.up_to_date and run.manifest:
+            notice(f"train-i2i: {model} on the {data} log is up to date ({run.folder})")
+            return run.manifest
+        from llmi2i_cli.artifacts import read_catalogue
+        from llmi2i_cli.i2i.neighbour_table import write_neighbours
+
+        training = _read_training(workdir, run, model, data, top_k)
+        if tune and training.held_out is None:
+            raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: leave out --tune")
+        rows: dict[str, int] = {}
+        with progress_bar(f"Training {model} on the {data} log") as bar:
+            if tune:
+                chosen, recall = _tune(training, points, bar)
+                rows[f"{model}-{data}.sweep.parquet"] = len(points)
+            else:
+                chosen, recall = 0, None
+            trained = training.train(chosen, points[chosen], bar)
+        table = f"{model}-{data}.parquet"
+        rows[table] = write_neighbours(run.output(table), trained.neighbours, read_catalogue(workdir).ids)
+        if trained.youtube_dnn is not None:
+            trained.youtube_dnn.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
+        return run.publish(rows=rows, choice=points[chosen], validation_recall_at_10=recall)
+
+
+@dataclass
+class _Training:
+    """The log to train on, and the training of points of the grid on it.
+
+    Attributes
+    ----------
+    histories : one row a (pseudo-)user
+    log_rows : int64 (n_users,), the row in `histories` of each user of ``prepare/users.parquet``, -1 if there is none
+    held_out : the validation split, None without one
+    last : the point trained last and its result, so that the best one need not be trained again
+    """
+
+    run: StageRun
+    model: str
+    top_k: int
+    histories: Histories
+    log_rows: NDArray[np.int64]
+    held_out: HeldOut | None
+    last: tuple[int, Trained] | None = None
+
+    def train(self, point: int, options: Mapping[str, Any], bar: ProgressBar) -> Trained:
+        """Train a point; YoutubeDNN goes on at the last whole epoch, also when the point was trained to its end."""
+        from llmi2i_cli.i2i.models import train
+
+        if self.last is not None and self.last[0] == point:
+            return self.last[1]
+        trained = train(
+            self.model,
+            self.histories,
+            top_k=self.top_k,
+            options=options,
+            validation=self._validation() if self.model == "youtubednn" else None,
+            checkpoint=self.run.partial / f"point-{point}.pt",
+            on_progress=bar.update,
+        )
+        self.last = point, trained
+        return trained
+
+    def _validation(self) -> Any:
+        from llmi2i_cli.i2i.youtube_dnn import Validation
+
+        if self.held_out is None:
+            return None
+        users = self.log_rows[self.held_out.users].astype("int32")
+        return Validation(users, self.held_out.queries, self.held_out.targets)
+
+
+def _read_training(workdir: Path, run: StageRun, model: str, data: str, top_k: int) -> _Training:
+    import numpy as np
+    import polars as pl
+
+    from llmi2i_cli.artifacts import has_split, read_fused, read_histories, read_user_ids
+    from llmi2i_cli.evaluation.validation import read_held_out
+
+    if data == "real":
+        histories = read_histories(workdir)
+        log_rows = np.arange(histories.n_users)
+    else:
+        histories, fused_ids = read_fused(workdir)
+        known = pl.DataFrame({"user_id": fused_ids}).with_row_index("row")
+        users = pl.DataFrame({"user_id": read_user_ids(workdir)})
+        joined = users.join(known, on="user_id", how="left", maintain_order="left")
+        log_rows = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
+    held_out = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
+    return _Training(run, model, top_k, histories, log_rows, held_out)
+
+
+def _tune(training: _Training, points: list[dict[str, Any]], bar: ProgressBar) -> tuple[int, float]:
+    """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall."""
+    import polars as pl
+
+    from llmi2i_cli.artifacts import write_table
+
+    figures = []
+    for point, options in enumerate(points):
+        kept = training.run.partial / f"point-{point}.json"
+        if not kept.exists():
+            write_json(kept, _validation_figures(training, training.train(point, options, bar)))
+        figures.append(json.loads(kept.read_text(encoding="utf-8")))
+        bar.update(point + 1, len(points), "points of the grid")
+    recalls = [figure["recall@10"] for figure in figures]
+    best = recalls.index(max(recalls))
+    sweep = [
+        {**options, **figure, "chosen": point == best}
+        for point, (options, figure) in enumerate(zip(points, figures, strict=True))
+    ]
+    write_table(pl.DataFrame(sweep), training.run.output("{model}-{data}.sweep.parquet"))
+    return best, recalls[best]
+
+
+def _validation_figures(training: _Training, trained: Trained) -> dict[str, Any]:
+    """Validation Recall@10 as `evaluate` ranks: by users' vectors if the model has them, else at the best M."""
+    from llmi2i_cli.evaluation.validation import best_recent, recall_by_recent
+
+    if trained.youtube_dnn is not None:
+        return {"recall@10": max(trained.youtube_dnn.recall_by_epoch), "recent": None}
+    assert training.held_out is not None  # tuning was refused without
+    recalls = recall_by_recent(trained.neighbours, training.held_out)
+    return {"recall@10": recalls[best_recent(recalls)], "recent": best_recent(recalls)}
