@@ -32,6 +32,27 @@ Force = Annotated[bool, typer.Option("--force", help="Run although the result is
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
 Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the users. [default: the base's]", min=0)]
+LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay. [default: the base's]", min=0)]
+BatchSize = Annotated[int | None, typer.Option(help="Users a step, over all processes. [default: the base's]", min=1)]
+GradientAccumulation = Annotated[int, typer.Option(help="Parts that a step's users are worked on in.", min=1)]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Tokens a user; older items drop out. [default: the base's]", min=4)
+]
+DeepSpeed = Annotated[
+    Path | None, typer.Option(help="DeepSpeed configuration (JSON); start under torchrun or deepspeed.", dir_okay=False)
+]
+Attention = Annotated[
+    Literal["auto", "sdpa", "flash_attention_2"],
+    typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),
+]
+Template = Annotated[
+    Path | None, typer.Option(help="Text with {profile} and {history} to replace the prompt.", dir_okay=False)
+]
+CheckpointSteps = Annotated[int, typer.Option(help="Steps between checkpoints; 0: one an epoch.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on from a killed run's last checkpoint.")]
+Shards = Annotated[int, typer.Option(help="Parts that the users are shared out in; each may run anywhere.", min=1)]
+Shard = Annotated[int, typer.Option(help="Which part this run does, from 1.", min=1)]
 
 
 class IndexFormat(StrEnum):
@@ -47,6 +68,27 @@ WORKDIR = Path("work")
 
 def _print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+
+
+def _print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
+    """What a stage did: its manifest as JSON, or the rows that it wrote and what it chose as a table."""
+    if manifest is None:  # another shard will finish the stage
+        return
+    if as_json:
+        _print_json(manifest)
+        return
+    from llmi2i_cli.tables import print_table
+    from llmi2i_cli.workdir import MANIFEST_KEYS
+
+    rows: list[tuple[str, Any]] = [
+        (f"rows of {name}", entry["rows"]) for name, entry in manifest["outputs"].items() if "rows" in entry
+    ]
+    for key, value in manifest.items():
+        if key not in MANIFEST_KEYS:
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            rows += [(f"{key} {name}".strip().replace("_", " "), part) for name, part in parts]
+    rows.append(("seconds", manifest["seconds"]))
+    print_table(manifest["stage"], ("", "value"), rows, numeric=("value",))
 
 
 def _print_version(asked: bool) -> None:
@@ -148,6 +190,224 @@ def prepare(
     shown = {**summary, "density": f"{summary['density']:.3%}", "long_tail_share": f"{summary['long_tail_share']:.1%}"}
     rows = [(name.replace("_", " "), value) for name, value in shown.items() if name != "up_to_date"]
     print_table(str(workdir / "prepare"), ("", "value"), rows, numeric=("value",))
+
+
+@app.command("sft-gen")
+def sft_gen(
+    workdir: Workdir = WORKDIR,
+    base_model: Annotated[
+        str, typer.Option(help="Base: a preset (llama-tiny, llama-small, llama-base), a local directory or a hub id.")
+    ] = "llama-tiny",
+    alpha: Annotated[float, typer.Option(help="Loss weight of a long-tail target, eq. (2).", min=0)] = 4.0,
+    beta: Annotated[float, typer.Option(help="Loss weight of any other target.", min=0)] = 1.0,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    gradient_accumulation: GradientAccumulation = 1,
+    max_length: MaxLength = None,
+    seed: Seed = 42,
+    deepspeed: DeepSpeed = None,
+    attention: Attention = "auto",
+    template: Template = None,
+    checkpoint_steps: CheckpointSteps = 0,
+    resume: Resume = True,
+    examples_only: Annotated[
+        bool, typer.Option("--examples-only", help="Train nothing; write examples.jsonl for other trainers.")
+    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune the generator on the users' histories.
+
+    Example: llmi2i sft-gen -w work --base-model llama-tiny --alpha 4
+    """
+    from llmi2i_cli.stages.sft_gen import sft_gen
+
+    manifest = sft_gen(
+        workdir,
+        base_model=base_model,
+        alpha=alpha,
+        beta=beta,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        gradient_accumulation=gradient_accumulation,
+        max_length=max_length,
+        seed=seed,
+        deepspeed=deepspeed,
+        attention=attention,
+        template=template,
+        checkpoint_steps=checkpoint_steps,
+        resume=resume,
+        examples_only=examples_only,
+        force=force,
+    )
+    _print_manifest(manifest, as_json)
+
+
+@app.command("sft-disc")
+def sft_disc(
+    workdir: Workdir = WORKDIR,
+    base_model: Annotated[
+        str | None,
+        typer.Option(help="Base, as in sft-gen. [default: a generator that has not seen the judged interactions]"),
+    ] = None,
+    negatives: Annotated[
+        Literal["uniform", "popularity", "generator"],
+        typer.Option(help="Where the No examples come from; generator trains a second one without the last items."),
+    ] = "generator",
+    negatives_per_positive: Annotated[int, typer.Option(help="No examples for each Yes.", min=1)] = 15,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
+    gradient_accumulation: GradientAccumulation = 1,
+    max_length: MaxLength = None,
+    seed: Seed = 42,
+    deepspeed: DeepSpeed = None,
+    attention: Attention = "auto",
+    template: Template = None,
+    checkpoint_steps: CheckpointSteps = 0,
+    resume: Resume = True,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune the discriminator to answer Yes or No to a candidate.
+
+    Example: llmi2i sft-disc -w work --negatives generator
+    """
+    from llmi2i_cli.stages.sft_disc import sft_disc
+
+    manifest = sft_disc(
+        workdir,
+        base_model=base_model,
+        negatives=negatives,
+        negatives_per_positive=negatives_per_positive,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        gradient_accumulation=gradient_accumulation,
+        max_length=max_length,
+        seed=seed,
+        deepspeed=deepspeed,
+        attention=attention,
+        template=template,
+        checkpoint_steps=checkpoint_steps,
+        resume=resume,
+        force=force,
+    )
+    _print_manifest(manifest, as_json)
+
+
+@app.command()
+def synthesize(
+    workdir: Workdir = WORKDIR,
+    history: Annotated[int, typer.Option(help="Most recent interactions that the generator is shown.", min=1)] = 10,
+    recall_number: Annotated[int, typer.Option(help="Candidates a user.", min=1)] = 30,
+    only_users: Annotated[
+        Path | None, typer.Option(help="File of user ids, one a line: only these get candidates.", dir_okay=False)
+    ] = None,
+    shards: Shards = 1,
+    shard: Shard = 1,
+    attention: Attention = "auto",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let the generator propose items for every user.
+
+    Example: llmi2i synthesize -w work --recall-number 30 --shards 8 --shard 1
+    """
+    from llmi2i_cli.stages.synthesize import synthesize
+
+    manifest = synthesize(
+        workdir,
+        history=history,
+        recall_number=recall_number,
+        only_users=only_users,
+        shards=shards,
+        shard=shard,
+        attention=attention,
+        force=force,
+    )
+    _print_manifest(manifest, as_json)
+
+
+@app.command("filter")
+def filter_candidates(
+    workdir: Workdir = WORKDIR,
+    min_confidence: Annotated[
+        float, typer.Option(help="Confidence, P(Yes), from which a candidate is kept.", min=0, max=1)
+    ] = 0.5,
+    include_real: Annotated[
+        bool, typer.Option("--include-real", help="Judge the train interactions too, into scored-real.parquet.")
+    ] = False,
+    shards: Shards = 1,
+    shard: Shard = 1,
+    attention: Attention = "auto",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let the discriminator judge the candidates; all stay, `keep` marks.
+
+    Example: llmi2i filter -w work --min-confidence 0.5
+    """
+    from llmi2i_cli.stages.filter import filter_candidates
+
+    manifest = filter_candidates(
+        workdir,
+        min_confidence=min_confidence,
+        include_real=include_real,
+        shards=shards,
+        shard=shard,
+        attention=attention,
+        force=force,
+    )
+    _print_manifest(manifest, as_json)
+
+
+@app.command()
+def fuse(
+    workdir: Workdir = WORKDIR,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune/--no-tune", help="Choose on validation. [default: if there is a validation split]"),
+    ] = None,
+    strategy: Annotated[
+        Literal["append", "pseudo-user"] | None,
+        typer.Option(help="Behind a user's own history, or as a second user. [default: tuned, or pseudo-user]"),
+    ] = None,
+    recall_number: Annotated[
+        int | None, typer.Option(help="Candidates a user at most. [default: tuned, or all]", min=0)
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Confidence they need. [default: tuned, or filter's keep]", min=0, max=1)
+    ] = None,
+    order: Annotated[
+        Literal["rank", "confidence"] | None,
+        typer.Option(help="Which candidates come first: generator's or discriminator's. [default: tuned, or rank]"),
+    ] = None,
+    include_real: Annotated[
+        bool, typer.Option("--include-real", help="Leave out train interactions that filter --include-real rejected.")
+    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join the kept candidates to the real log.
+
+    Example: llmi2i fuse -w work --strategy pseudo-user --recall-number 5
+    """
+    from llmi2i_cli.stages.fuse import fuse
+
+    manifest = fuse(
+        workdir,
+        tune=tune,
+        strategy=strategy,
+        recall_number=recall_number,
+        min_confidence=min_confidence,
+        order=order,
+        include_real=include_real,
+        force=force,
+    )
+    _print_manifest(manifest, as_json)
 
 
 @app.command("train-i2i")

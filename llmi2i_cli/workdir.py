@@ -39,6 +39,10 @@ INDEX_FORMATS = ("parquet", "jsonl", "mmap")
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
 RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit")
+# What every manifest holds; any other key is what its stage found or chose.
+MANIFEST_KEYS = (
+    "stage", "fingerprint", "options", "variant", "inputs", "versions", "outputs", "seconds", "finished_at"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

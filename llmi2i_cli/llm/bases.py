@@ -38,14 +38,16 @@ class Base:
 
     Attributes
     ----------
-    titles : title tokens of each item
-    from_scratch : a preset; its prompt is the bare history and its item vectors carry their titles' words
+    titles : title tokens of each item, for prompts
+    title_words : title tokens whose embeddings are part of the item vectors while training (a fresh preset), or None
+    from_scratch : a preset, fresh or trained: its prompt is the bare history
     """
 
     llm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     layout: TokenLayout
     titles: RaggedTokens
+    title_words: RaggedTokens | None
     from_scratch: bool
     defaults: TrainingDefaults
 
@@ -109,7 +111,7 @@ def load_base(spec: str, catalogue: Catalogue, *, attention: str, seed: int, n_e
     layout = TokenLayout(base_vocab, catalogue.n_items, n_evidence)
     titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
     _add_item_rows(llm, layout, titles, seed)
-    return Base(llm, tokenizer, layout, titles, from_scratch=False, defaults=PRETRAINED)
+    return Base(llm, tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
 
 
 def _from_preset(
@@ -136,7 +138,7 @@ def _from_preset(
     )
     titles = tokenize_distinct(tokenizer, texts, MAX_TITLE_TOKENS)
     llm = LlamaForCausalLM(config)
-    return Base(llm, tokenizer, layout, titles, from_scratch=True, defaults=preset.training)
+    return Base(llm, tokenizer, layout, titles, titles, from_scratch=True, defaults=preset.training)
 
 
 def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -175,9 +177,30 @@ def _add_item_rows(llm: PreTrainedModel, layout: TokenLayout, titles: RaggedToke
         # Two items may share a title: a little noise tells their rows apart from the start.
         noise = torch.randn(means.shape, generator=generator) * spread * 0.1
         table[layout.item_rows] = (means + noise).to(table.dtype)
-        if layout.n_evidence:
-            rows = centre + torch.randn((layout.n_evidence, words.shape[1]), generator=generator) * spread
-            table[layout.item_rows.stop :] = rows.to(table.dtype)
+    _add_evidence_rows(llm, layout, seed)
+
+
+def base_from_checkpoint(
+    directory: Path, catalogue: Catalogue, *, attention: str, seed: int, n_evidence: int, remedy: str
+) -> Base:
+    """A checkpoint of ours as the base of another model: the same tokens, and rows for evidence behind them."""
+    llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
+    layout = TokenLayout(card.base_vocab, card.n_items, n_evidence)
+    _add_evidence_rows(llm, layout, seed)
+    titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
+    defaults = PRESETS[card.base_model].training if card.base_model in PRESETS else PRETRAINED
+    return Base(llm, tokenizer, layout, titles, None, from_scratch=card.from_scratch, defaults=defaults)
+
+
+@torch.no_grad()
+def _add_evidence_rows(llm: PreTrainedModel, layout: TokenLayout, seed: int) -> None:
+    """Rows for evidence tokens behind the items, random around the mean of the words' rows."""
+    llm.resize_token_embeddings(layout.size, mean_resizing=False)
+    generator = torch.Generator().manual_seed(seed)
+    for table in dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)):
+        words = table[: layout.base_vocab].float()
+        noise = torch.randn((layout.n_evidence, words.shape[1]), generator=generator) * words.std(0)
+        table[layout.item_rows.stop :] = (words.mean(0) + noise).to(table.dtype)
 
 
 def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:

@@ -101,9 +101,7 @@ class _Watch(TrainerCallback):
         if loss is None or not state.is_world_process_zero:
             return
         if not np.isfinite(loss) or not np.isfinite(logs.get("grad_norm", 0.0)):
-            raise ModelError(
-                f"the loss became {loss} at step {state.global_step}: lower --learning-rate and run again"
-            )
+            raise ModelError(f"the loss became {loss} at step {state.global_step}: lower --learning-rate and run again")
         self.text = f"loss {loss:.3f}"
         self._write(state, loss=loss, learning_rate=logs["learning_rate"], gradient_norm=logs.get("grad_norm"))
 

@@ -128,7 +128,7 @@ def train_generator(
         base.llm,
         base.layout,
         dropout=defaults.dropout,
-        titles=base.titles if base.from_scratch else None,
+        titles=base.title_words,
         loss_dtype=loss_dtype(),
     )
     weights = item_weights(catalogue, options.alpha, options.beta)

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 # The grid of --tune. Thresholds are quantiles of the confidences at hand, because what a confidence is worth
 # differs between discriminators.
-RECALL_NUMBERS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
-REJECTED_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
-USER_WEIGHTS = ("one", "sqrt")
-RECENT = (1, 2, 3, 5, 10, 20, 50, 100)
+RECALL_NUMBERS = (1, 3, 5, 10, 20)
+REJECTED_SHARES = (0.0, 0.5, 0.75)
+RECENT = (1, 2, 3, 5, 10, 100)
 
 
 def fuse(
@@ -174,8 +173,9 @@ def _tune(
 
     from llmi2i_cli.artifacts import read_catalogue, read_histories, read_user_ids, to_histories, write_table
     from llmi2i_cli.data.fusion import fuse_histories, select
+    from llmi2i_cli.evaluation.metrics import distinct_items
 
-    queries, targets = read_histories(workdir), read_histories(workdir, ("valid",))
+    queries, targets = read_histories(workdir), distinct_items(read_histories(workdir, ("valid",)))
     base = to_histories(real, read_user_ids(workdir), read_catalogue(workdir).ids, "prepare/interactions.parquet")
     grid = _grid(candidates, given)
     finished = _finished_points(run.partial / "points.jsonl")
@@ -200,7 +200,7 @@ def _tune(
     best = max(range(len(points)), key=lambda i: (points[i]["valid_recall@10"], -points[i]["candidates"], -i))
     sweep = pl.DataFrame(points).with_columns(chosen=pl.int_range(pl.len()) == best)
     write_table(sweep, run.output("sweep.parquet"))
-    return grid[best], {key: points[best][key] for key in ("valid_recall@10", "user_weight", "recent", "candidates")}
+    return grid[best], {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
 
 
 def _finished_points(path: Path) -> dict[int, dict[str, Any]]:
@@ -218,18 +218,16 @@ def _finished_points(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def _swing_recall(fused: Histories, queries: Histories, targets: Histories) -> dict[str, Any]:
-    """Best validation Recall@10 over Swing's user weights and the number of recent items, and which those were."""
-    from llmi2i_cli.evaluation.metrics import distinct_items, per_user_metrics, rank_of_targets
+    """Validation Recall@10 of a Swing with its default options at the best number of recent items, and that number."""
+    from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
     from llmi2i_cli.evaluation.retrieve import retrieve
     from llmi2i_cli.i2i.swing import swing_neighbours
 
-    targets = distinct_items(targets)
+    neighbours = swing_neighbours(fused)
     best: dict[str, Any] = {"valid_recall@10": -1.0}
-    for user_weight in USER_WEIGHTS:
-        neighbours = swing_neighbours(fused, user_weight=user_weight)
-        for recent in RECENT:
-            ranked = retrieve(neighbours, queries, recent=recent, top_n=10, exclude=queries).ids
-            recall = per_user_metrics(rank_of_targets(ranked, targets), targets, ks=(10,)).means()["recall@10"]
-            if recall > best["valid_recall@10"]:
-                best = {"valid_recall@10": recall, "user_weight": user_weight, "recent": recent}
+    for recent in RECENT:
+        ranked = retrieve(neighbours, queries, recent=recent, top_n=10, exclude=queries).ids
+        recall = per_user_metrics(rank_of_targets(ranked, targets), targets, ks=(10,)).means()["recall@10"]
+        if recall > best["valid_recall@10"]:
+            best = {"valid_recall@10": recall, "recent": recent}
     return best

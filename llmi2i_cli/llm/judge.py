@@ -1,0 +1,218 @@
+"""The discriminator: given a history and a candidate it answers Yes or No; the probability of Yes is the confidence.
+
+Many candidates lie behind one shared history (see `packing`), in training as in scoring, so a user costs one pass. What
+is known about a candidate besides (co-occurrence, text, popularity, the generator's own opinion) stands behind it as
+feature tokens.
+
+Yes and No weigh the same in the loss, however many negatives a positive has: the confidence is the probability of Yes
+for a candidate that could as well be one as the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llmi2i_cli.artifacts import Catalogue
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.llm.bases import Base, Card, answer_tokens, catalogue_digest, load_checkpoint, save_checkpoint
+from llmi2i_cli.llm.feature_tokens import Buckets
+from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.llm.generate import pad_token_of, pieces_of_card
+from llmi2i_cli.llm.item_model import DiscriminatorModel
+from llmi2i_cli.llm.packing import TokenSequence, pack
+from llmi2i_cli.llm.positions import HISTORY, Positions
+from llmi2i_cli.llm.prompts import PromptPieces, build_pieces, discriminator_sequence
+
+BLOCK_USERS = 256  # users judged at a time
+BUCKETS = "feature_buckets.json"
+
+
+class DiscriminatorExamples:
+    """One sequence a position, all its candidates behind the shared history; Yes and No weigh the same in all."""
+
+    def __init__(self, pieces: PromptPieces, positions: Positions, tokens: NDArray[np.int32], max_length: int) -> None:
+        self.pieces, self.positions, self.tokens, self.max_length = pieces, positions, tokens, max_length
+        n_yes = max(1, int(positions.labels.sum()))
+        n_no = max(1, len(positions.labels) - n_yes)
+        total = n_yes + n_no
+        self.weights = np.where(positions.labels, total / (2 * n_yes), total / (2 * n_no)).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.positions.users)
+
+    def sequence(self, index: int) -> tuple[TokenSequence, NDArray[np.int64], NDArray[np.float32]]:
+        positions, rows = self.positions, self.positions.rows(index)
+        sequence = discriminator_sequence(
+            self.pieces,
+            int(positions.users[index]),
+            positions.contexts.row(index)[-HISTORY:],
+            positions.candidates[rows],
+            self.tokens[rows],
+            self.max_length,
+        )
+        return sequence, positions.labels[rows].astype(np.int64), self.weights[rows]
+
+
+@dataclass(frozen=True)
+class Discriminator:
+    """A discriminator ready to judge."""
+
+    model: DiscriminatorModel
+    pieces: PromptPieces
+    pad_token: int
+    max_length: int
+
+
+@torch.no_grad()
+def judge(
+    discriminator: Discriminator,
+    users: NDArray[np.int64],
+    contexts: Histories,
+    candidate_ptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+    tokens: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """log P(Yes) - log P(No) of every candidate, float32 (C,).
+
+    Parameters
+    ----------
+    users : int64 (P,), for their profiles
+    contexts : histories, a row for each of `users`
+    candidate_ptr, candidates, tokens : as in `positions.Positions`; tokens int32 (C, n_features)
+    """
+    device = next(discriminator.model.parameters()).device
+    found = [np.zeros(0, np.float32)]
+    for start in range(0, len(users), BLOCK_USERS):
+        sequences = []
+        for p in range(start, min(start + BLOCK_USERS, len(users))):
+            rows = slice(int(candidate_ptr[p]), int(candidate_ptr[p + 1]))
+            history = contexts.row(p)[-HISTORY:]
+            sequences.append(
+                discriminator_sequence(
+                    discriminator.pieces,
+                    int(users[p]),
+                    history,
+                    candidates[rows],
+                    tokens[rows],
+                    discriminator.max_length,
+                )
+            )
+        packed = pack(sequences, discriminator.pad_token)
+        odds = discriminator.model.log_odds(**{name: value.to(device) for name, value in vars(packed).items()})
+        found.append(odds.cpu().numpy())
+    return np.concatenate(found)
+
+
+def train_discriminator(
+    base: Base,
+    positions: Positions,
+    buckets: Buckets,
+    options: TrainingOptions,
+    *,
+    template: str,
+    base_model: str,
+    dropout: float,
+    max_length: int,
+    catalogue: Catalogue,
+    profiles: list[str],
+    partial: Path,
+    output: Path,
+    log: Path,
+    resume: bool,
+    on_step: Callable[[int, int, str], None],
+    evaluate: Callable[[Discriminator], Mapping[str, float]] | None,
+) -> dict[str, Any]:
+    """Train on `positions` and write a checkpoint to `output`; the same call goes on where a killed one stopped.
+
+    Returns
+    -------
+    facts for the manifest
+    """
+    torch.manual_seed(options.seed)
+    yes, no = answer_tokens(base.tokenizer)
+    model = DiscriminatorModel(
+        base.llm,
+        base.layout,
+        dropout=dropout,
+        titles=base.title_words,
+        yes_token=yes,
+        no_token=no,
+    )
+    pieces = build_pieces(
+        base.tokenizer,
+        base.layout,
+        template,
+        profiles=profiles,
+        titles=None if base.from_scratch else base.titles,
+    )
+    discriminator = Discriminator(model, pieces, pad_token_of(base.tokenizer), max_length)
+    steps = fine_tune(
+        model,
+        DiscriminatorExamples(pieces, positions, positions.tokens(buckets), max_length),
+        options,
+        directory=partial,
+        log=log,
+        pad_token=discriminator.pad_token,
+        resume=resume,
+        on_step=on_step,
+        evaluate=None if evaluate is None else lambda: evaluate(discriminator),
+    )
+    card = Card(
+        role="discriminator",
+        base_model=base_model,
+        base_vocab=base.layout.base_vocab,
+        n_items=base.layout.n_items,
+        n_evidence=base.layout.n_evidence,
+        catalogue=catalogue_digest(catalogue.ids),
+        template=template,
+        titles_in_prompt=not base.from_scratch,
+        max_length=max_length,
+        from_scratch=base.from_scratch,
+    )
+    save_checkpoint(model, base, card, catalogue.ids, output)
+    buckets.save(output / BUCKETS)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps_this_run": steps,
+        "positions": len(positions.users),
+        "pairs": len(positions.candidates),
+        "positives": int(positions.labels.sum()),
+    }
+
+
+def load_discriminator(
+    directory: Path, catalogue: Catalogue, profiles: Sequence[str], *, attention: str = "auto"
+) -> Discriminator:
+    """Load what `sft-disc` wrote, ready to judge. ArtifactError if it is damaged, foreign or of another catalogue."""
+    remedy = "run `llmi2i sft-disc --force`"
+    attention = "sdpa" if attention == "auto" else attention  # candidates beside each other need a mask of their own
+    llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
+    yes, no = answer_tokens(tokenizer)
+    model = DiscriminatorModel(llm, card.layout, yes_token=yes, no_token=no).eval()
+    if torch.cuda.is_available():
+        model = model.to("cuda", torch.bfloat16)
+    return Discriminator(
+        model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
+    )
+
+
+def within_user_auc(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], ptr: NDArray[np.int64]) -> float:
+    """Mean over users of the share of (observed, other) candidate pairs that `scores` orders rightly.
+
+    Ties count half. NaN when no user has both kinds.
+    """
+    areas = []
+    for start, end in pairwise(ptr.tolist()):
+        yes = labels[start:end]
+        if yes.any() and not yes.all():
+            difference = scores[start:end][yes][:, None] - scores[start:end][~yes][None]
+            areas.append(float((difference > 0).mean() + 0.5 * (difference == 0).mean()))
+    return float(np.mean(areas)) if areas else float("nan")

@@ -1,0 +1,175 @@
+"""`llmi2i filter`: let the discriminator judge the candidates, and on request the real interactions too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import UsageError
+from llmi2i_cli.progress import notice, progress_bar
+from llmi2i_cli.workdir import stage_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+USERS_PER_BLOCK = 1024
+
+
+def filter_candidates(
+    workdir: Path,
+    *,
+    min_confidence: float = 0.5,
+    include_real: bool = False,
+    shards: int = 1,
+    shard: int = 1,
+    attention: str = "auto",
+    force: bool = False,
+) -> dict[str, Any] | None:
+    """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
+
+    `keep` marks a Yes with at least `min_confidence`. With `include_real`, ``filter/scored-real.parquet`` holds the
+    same for each train interaction, judged from what stood before it and without its own testimony. Returns the
+    manifest, or None when other shards have not finished yet.
+    """
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
+    from llmi2i_cli.blocks import compute_blocks, merge_blocks, shard_label
+
+    label = shard_label(shards, shard)
+    options = {"min_confidence": min_confidence, "include_real": include_real}
+    with stage_run(workdir, "filter", options=options, shard=label, force=force) as run:
+        if run.up_to_date and run.manifest:
+            notice(f"filter is up to date ({run.folder})")
+            return run.manifest
+        from llmi2i_cli.artifacts import SCORED, SCORED_REAL
+
+        judge = _Judge(workdir, attention, min_confidence)
+        tables = {"scored": (judge.candidates_of_block, judge.n_candidate_blocks, SCORED)}
+        if include_real:
+            tables["scored-real"] = (judge.real_of_block, judge.n_real_blocks, SCORED_REAL)
+        missing: list[int] = []
+        for name, (make, n_blocks, schema) in tables.items():
+            with progress_bar(f"Filtering, blocks of users ({name})") as bar:
+                missing += compute_blocks(run, name, n_blocks, make, schema, shards=shards, shard=shard, bar=bar)
+        if missing:
+            notice(f"filter: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
+            return None
+        rows, kept = {}, {}
+        for name, (_, n_blocks, schema) in tables.items():
+            output = f"{name}.parquet"
+            rows[output] = merge_blocks(run, name, n_blocks, schema, run.output(output))
+            kept[output] = _kept(run.output(output))
+        return run.publish(rows=rows, kept=kept)
+
+
+def _kept(path: Path) -> int:
+    import polars as pl
+
+    return int(pl.scan_parquet(path).select(pl.col("keep").sum()).collect().item())
+
+
+class _Judge:
+    """Everything that judging a block of users needs, loaded once."""
+
+    def __init__(self, workdir: Path, attention: str, min_confidence: float) -> None:
+        import numpy as np
+        import polars as pl
+
+        from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles, read_user_ids, scan_artifact
+        from llmi2i_cli.i2i.evidence import Evidence
+        from llmi2i_cli.llm.feature_tokens import Buckets
+        from llmi2i_cli.llm.judge import BUCKETS, load_discriminator
+
+        model = workdir / "sft-disc" / "model"
+        self.catalogue, self.user_ids = read_catalogue(workdir), read_user_ids(workdir)
+        self.histories = read_histories(workdir)
+        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir), attention=attention)
+        self.buckets = Buckets.load(model / BUCKETS, "run `llmi2i sft-disc --force`")
+        self.evidence = Evidence(self.histories, self.catalogue.texts)
+        self.min_confidence = min_confidence
+        self.candidates = scan_artifact(workdir, "synthesize/candidates.parquet")
+        train = scan_artifact(workdir, "prepare/interactions.parquet").filter(split="train")
+        self.timestamps = train.select("timestamp").collect()["timestamp"].to_numpy()  # grouped by user, as histories
+        counts = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len()).collect()
+        ends = np.cumsum(counts["len"].to_numpy())
+        self._row_ptr = np.concatenate([[0], ends]).astype(np.int64)  # candidates' rows of each listed user
+        self.n_candidate_blocks = -(-len(counts) // USERS_PER_BLOCK)
+        self.n_real_blocks = -(-self.histories.n_users // USERS_PER_BLOCK)
+
+    def candidates_of_block(self, block: int) -> pl.DataFrame:
+        """Scored candidates of the block's users, in the file's order."""
+        import numpy as np
+
+        from llmi2i_cli.artifacts import with_index
+        from llmi2i_cli.llm.positions import rows_of
+
+        bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
+        start, end = self._row_ptr[bounds]
+        source = "synthesize/candidates.parquet"
+        frame = self.candidates.slice(int(start), int(end - start)).collect()
+        indexed = with_index(with_index(frame, self.user_ids, "user_id", source), self.catalogue.ids, "item_id", source)
+        row_users = indexed["user_id_index"].to_numpy().astype(np.int64)
+        items = indexed["item_id_index"].to_numpy().astype(np.int32)
+        starts = np.flatnonzero(np.diff(row_users, prepend=-1))
+        users, ptr = row_users[starts], np.append(starts, len(row_users))
+        position = np.repeat(np.arange(len(users)), np.diff(ptr))
+        contexts = rows_of(self.histories, users)
+        features = self.evidence.features(
+            contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
+        )
+        return frame.with_columns(self._verdicts(users, contexts, ptr, items, features))
+
+    def real_of_block(self, block: int) -> pl.DataFrame:
+        """Scored train interactions of the block's users: each judged from what stood before it, without its own vote.
+
+        The generator's opinion is not asked: it has memorised these interactions.
+        """
+        import numpy as np
+        import polars as pl
+
+        from llmi2i_cli.histories import Histories
+        from llmi2i_cli.llm.positions import HISTORY
+
+        first, last = (min(b * USERS_PER_BLOCK, self.histories.n_users) for b in (block, block + 1))
+        ptr = self.histories.ptr
+        place = np.arange(ptr[first], ptr[last])  # of each interaction in the log
+        users = np.repeat(np.arange(first, last), self.histories.lengths[first:last])
+        lengths = np.minimum(place - ptr[users], HISTORY)
+        context_ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        before = np.repeat(place - lengths - context_ptr[:-1], lengths) + np.arange(context_ptr[-1])
+        contexts = Histories(context_ptr, self.histories.items[before], self.histories.n_items)
+        items = self.histories.items[place]
+        each = np.arange(len(place))
+        features = self.evidence.features(contexts, each, users, items, None, None, own_counts=1)
+        frame = pl.DataFrame(
+            {
+                "user_id": self.user_ids.gather(users),
+                "item_id": self.catalogue.ids.gather(items),
+                "timestamp": self.timestamps[place],
+            }
+        )
+        return frame.with_columns(self._verdicts(users, contexts, np.append(each, len(place)), items, features))
+
+    def _verdicts(
+        self,
+        users: NDArray[np.int64],
+        contexts: Any,
+        ptr: NDArray[np.int64],
+        items: NDArray[np.int32],
+        features: NDArray[np.float32],
+    ) -> list[pl.Series]:
+        import numpy as np
+        import polars as pl
+
+        from llmi2i_cli.llm.judge import judge
+
+        odds = judge(self.discriminator, users, contexts, ptr, items, self.buckets.tokens(features))
+        confidence = (1 / (1 + np.exp(-odds.astype(np.float64)))).astype(np.float32)
+        yes = confidence > 0.5
+        return [
+            pl.Series("label", np.where(yes, "Yes", "No")),
+            pl.Series("confidence", confidence),
+            pl.Series("keep", yes & (confidence >= np.float32(self.min_confidence))),
+        ]

@@ -1,0 +1,308 @@
+"""`llmi2i sft-disc`: fine-tune the discriminator to tell observed interactions from others.
+
+Its hardest and most useful negatives are the generator's own wrong guesses. But a generator has memorised what it was
+trained on: asked for a train interaction it would put it first, and the discriminator would learn to trust its rank,
+and nothing else. So the discriminator learns one step back in time: a second generator and all counts see every user's
+train history without the last item, that item is the Yes, and the rest of the generator's list are the Nos. This is the
+very question that `filter` asks later, one step on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.progress import notice, progress_bar
+from llmi2i_cli.workdir import StageRun, read_manifest, stage_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.llm.bases import Base
+    from llmi2i_cli.llm.feature_tokens import Buckets
+    from llmi2i_cli.llm.generator_training import GeneratorOptions
+    from llmi2i_cli.llm.judge import Discriminator
+    from llmi2i_cli.llm.positions import Positions
+
+VALIDATION_USERS = 10_000
+REMEDY = "run `llmi2i sft-disc --force`"
+
+
+def sft_disc(
+    workdir: Path,
+    *,
+    base_model: str | None = None,
+    negatives: str = "generator",
+    negatives_per_positive: int = 15,
+    epochs: float | None = None,
+    learning_rate: float | None = None,
+    batch_size: int | None = None,
+    gradient_accumulation: int = 1,
+    max_length: int | None = None,
+    seed: int = 42,
+    deepspeed: Path | None = None,
+    attention: str = "auto",
+    template: Path | None = None,
+    checkpoint_steps: int = 0,
+    resume: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Train on ``prepare/`` and write ``sft-disc/model/`` and ``sft-disc/log.jsonl``; returns the manifest.
+
+    Without `base_model` it starts from the held-back generator where there is one, else from the generator's own base.
+    """
+    if negatives not in ("uniform", "popularity", "generator"):
+        raise UsageError(f"--negatives is uniform, popularity or generator, not {negatives}")
+    if negatives_per_positive < 1:
+        raise UsageError(f"--negatives-per-positive must be at least 1, not {negatives_per_positive}")
+    generator_options = _generator_options(workdir)
+    options = {
+        "base_model": base_model,
+        "negatives": negatives,
+        "negatives_per_positive": negatives_per_positive,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "gradient_accumulation": gradient_accumulation,
+        "max_length": max_length,
+        "seed": seed,
+        "deepspeed": deepspeed,
+        "attention": attention,
+        "template": template,
+        "generator": generator_options,
+    }
+    local_base = [Path(base_model)] if base_model and Path(base_model).is_dir() else []
+    files = [path for path in (template, deepspeed, *local_base) if path is not None]
+    with stage_run(workdir, "sft-disc", options=options, files=files, force=force) as run:
+        if run.up_to_date and run.manifest:
+            notice(f"sft-disc is up to date ({run.folder})")
+            return run.manifest
+        from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.llm.feature_tokens import Buckets
+        from llmi2i_cli.llm.finetune import TrainingOptions
+        from llmi2i_cli.llm.judge import train_discriminator
+        from llmi2i_cli.llm.presets import discriminator_defaults
+        from llmi2i_cli.llm.prompts import BARE, read_template
+
+        catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
+        held_back = None
+        if negatives == "generator":
+            held_back = _held_back_generator(generator_options, run, catalogue, profiles, histories, resume)
+        positions = _positions(held_back, catalogue, profiles, histories, negatives, negatives_per_positive, seed)
+        if not positions.labels.any():
+            raise ArtifactError(
+                "no example to learn from: no held-back interaction is among the generator's candidates; "
+                "train the generator longer, or use --negatives uniform"
+            )
+        buckets = Buckets.fit(positions.features)
+        spec = base_model or str(generator_options["base_model"])
+        base = _base(spec, None if base_model else held_back, catalogue, buckets, seed)
+        defaults = discriminator_defaults(base.defaults, base.from_scratch)
+        bare = base.from_scratch and template is None
+        with progress_bar("Training the discriminator") as bar:
+            facts = train_discriminator(
+                base,
+                positions,
+                buckets,
+                TrainingOptions(
+                    epochs=epochs or defaults.epochs,
+                    learning_rate=learning_rate or defaults.learning_rate,
+                    batch_size=batch_size or defaults.batch_size,
+                    weight_decay=defaults.weight_decay,
+                    warmup_share=defaults.warmup_share,
+                    seed=seed,
+                    gradient_accumulation=gradient_accumulation,
+                    deepspeed=deepspeed,
+                    checkpoint_steps=checkpoint_steps,
+                ),
+                template=BARE["discriminator"] if bare else read_template(template, "discriminator"),
+                base_model=spec,
+                dropout=defaults.dropout,
+                max_length=max_length or base.defaults.max_length,
+                catalogue=catalogue,
+                profiles=profiles,
+                partial=run.partial / "checkpoints",
+                output=run.output("model"),
+                log=run.output("log.jsonl"),
+                resume=resume,
+                on_step=bar.update,
+                evaluate=_validation(workdir, catalogue, profiles, histories, buckets),
+            )
+        return run.publish(**facts)
+
+
+def _generator_options(workdir: Path) -> dict[str, Any]:
+    """The options that `sft-gen` was run with: the held-back generator is trained with the same."""
+    manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
+    if manifest is None:
+        raise ArtifactError(f"{workdir}/sft-gen has no manifest.json: run `llmi2i sft-gen -w {workdir}` first")
+    return dict(manifest["options"])
+
+
+def _options_of(generator_options: Mapping[str, Any]) -> GeneratorOptions:
+    from llmi2i_cli.llm.generator_training import GeneratorOptions
+
+    paths = {key: Path(value) if (value := generator_options[key]) else None for key in ("deepspeed", "template")}
+    return GeneratorOptions(**{**generator_options, **paths})
+
+
+def _held_back_generator(
+    generator_options: Mapping[str, Any],
+    run: StageRun,
+    catalogue: Catalogue,
+    profiles: list[str],
+    histories: Histories,
+    resume: bool,
+) -> Path:
+    """The checkpoint of a generator that knows the past alone; trained now, unless a killed run has done it already."""
+    from llmi2i_cli.llm.generator_training import train_generator
+    from llmi2i_cli.llm.positions import hold_back_last
+
+    done = run.partial / "held-back"
+    if not done.exists():
+        making = run.partial / "held-back-in-the-making"
+        making.mkdir(exist_ok=True)
+        with progress_bar("Training the held-back generator") as bar:
+            train_generator(
+                _options_of(generator_options),
+                catalogue,
+                profiles,
+                hold_back_last(histories)[0],
+                None,
+                partial=making / "checkpoints",
+                output=making / "model",
+                log=making / "log.jsonl",
+                resume=resume,
+                on_step=bar.update,
+            )
+        shutil.rmtree(making / "checkpoints")
+        making.replace(done)
+    return done / "model"
+
+
+def _positions(
+    held_back: Path | None,
+    catalogue: Catalogue,
+    profiles: list[str],
+    histories: Histories,
+    negatives: str,
+    negatives_per_positive: int,
+    seed: int,
+) -> Positions:
+    """What the discriminator is trained on; with a held-back generator as much of random as of its own proposals."""
+    import numpy as np
+
+    from llmi2i_cli.i2i.evidence import Evidence
+    from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator
+    from llmi2i_cli.llm.positions import (
+        hold_back_last,
+        joined,
+        positions_at_random,
+        positions_held_back,
+        positions_of_generator,
+    )
+
+    if held_back is None:
+        return positions_at_random(
+            histories,
+            "uniform" if negatives == "uniform" else "popularity",
+            Evidence(histories, catalogue.texts).features,
+            negatives_per_positive=negatives_per_positive,
+            seed=seed,
+        )
+    past, users, items = hold_back_last(histories)
+    describe = Evidence(past, catalogue.texts).features
+    with progress_bar("Candidates of the held-back generator", -(-len(users) // BLOCK_USERS)) as bar:
+        proposed = positions_of_generator(
+            load_generator(held_back, catalogue, profiles),
+            past,
+            users,
+            _as_rows(users, items, past),
+            describe,
+            negatives_per_positive=negatives_per_positive,
+            seed=seed,
+            on_block=bar.advance,
+        )
+    some = np.sort(np.random.default_rng(seed).permutation(len(users))[: len(proposed.users)])
+    drawn = positions_held_back(past, users[some], items[some], describe, negatives_per_positive=4, seed=seed)
+    return joined(proposed, drawn)
+
+
+def _as_rows(users: NDArray[np.int64], items: NDArray[np.int32], like: Histories) -> Histories:
+    """One item for each of some users, as histories with a row for every user of `like`."""
+    import numpy as np
+
+    from llmi2i_cli.histories import Histories
+
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=like.n_users))]).astype(np.int64)
+    return Histories(ptr, items, like.n_items)
+
+
+def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buckets, seed: int) -> Base:
+    """What the discriminator starts from. Never `sft-gen`'s own weights: they have memorised the Yes examples."""
+    from llmi2i_cli.llm.bases import base_from_checkpoint, load_base
+
+    if held_back is not None:
+        return base_from_checkpoint(
+            held_back, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens, remedy=REMEDY
+        )
+    return load_base(spec, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens)
+
+
+def _validation(
+    workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories, buckets: Buckets
+) -> Callable[[Discriminator], Mapping[str, float]] | None:
+    """How well the confidence, and the generator's likelihood beside it, order validation users' candidates.
+
+    For the log alone; None without a validation split or without a user whose next item is among the candidates.
+    """
+    import numpy as np
+
+    from llmi2i_cli.artifacts import has_split, read_histories
+    from llmi2i_cli.i2i.evidence import Evidence
+    from llmi2i_cli.llm.generate import load_generator
+    from llmi2i_cli.llm.judge import judge, within_user_auc
+    from llmi2i_cli.llm.positions import LIST_LENGTH, positions_of_generator
+
+    if not has_split(workdir, "valid"):
+        return None
+    targets = read_histories(workdir, ("valid",))
+    users = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
+    if len(users) > VALIDATION_USERS:
+        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
+    positions = positions_of_generator(
+        load_generator(workdir / "sft-gen" / "model", catalogue, profiles),
+        histories,
+        users,
+        targets,
+        Evidence(histories, catalogue.texts).features,
+        negatives_per_positive=LIST_LENGTH,
+        seed=0,
+    )
+    if not len(positions.users):
+        return None
+    likelihood = within_user_auc(positions.features[:, 3], positions.labels, positions.candidate_ptr)
+    tokens = buckets.tokens(positions.features)
+
+    def evaluate(discriminator: Discriminator) -> Mapping[str, float]:
+        odds = judge(
+            discriminator,
+            positions.users,
+            positions.contexts,
+            positions.candidate_ptr,
+            positions.candidates,
+            tokens,
+        )
+        return {
+            "valid_auc": within_user_auc(odds, positions.labels, positions.candidate_ptr),
+            "valid_auc_of_likelihood": likelihood,
+            "valid_users": len(positions.users),
+        }
+
+    return evaluate
