@@ -54,7 +54,7 @@ TINY = Preset(
     intermediate_size=256,
     text_words=20_000,
     training=TrainingDefaults(
-        epochs=32, learning_rate=1e-3, batch_size=256, max_length=64, weight_decay=0.01, warmup_share=0.0, dropout=0.4
+        epochs=24, learning_rate=1e-3, batch_size=256, max_length=64, weight_decay=0.01, warmup_share=0.0, dropout=0.4
     ),
 )
 SMALL = replace(
