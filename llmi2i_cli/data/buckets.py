@@ -16,7 +16,7 @@ from llmi2i_cli.artifacts import PARQUET_OPTIONS, write_table
 from llmi2i_cli.data.text import is_compressed
 
 BUFFERED_ROWS = 4_000_000
-BUCKET_BYTES = 512 * 2**20  # of plain text input; a bucket in memory takes about three times as much
+BUCKET_BYTES = 512 * 2**20  # of plain text input; a bucket in memory takes three to five times as much
 COMPRESSION_RATIO = 5  # how much larger than a compressed file its text is taken to be
 ROWS_PER_GROUP = 2**18
 _KNUTH = 2_654_435_761  # spreads the low bits of the CRC over the high ones

@@ -5,7 +5,6 @@ import pytest
 from llmi2i_cli.data import simulated_catalogue
 from llmi2i_cli.data.simulated_catalogue import (
     STYLES_PER_CATEGORY,
-    ZIPF_SHIFT,
     describe_items,
     item_ids,
     simulate_catalogue,
@@ -33,7 +32,7 @@ def test_places_order_the_items_by_cluster(catalogue):
 
 def test_popularity_is_zipf_mandelbrot(catalogue):
     weights = np.sort(np.diff(catalogue.cumulative))[::-1]
-    np.testing.assert_allclose(weights, 1 / (np.arange(1, 2001) + ZIPF_SHIFT), rtol=1e-9)
+    np.testing.assert_allclose(weights, (np.arange(1, 2001) + 20.0) ** -1.2, rtol=1e-9)
 
 
 def test_sequels_are_of_the_same_style_in_a_complement(catalogue):
