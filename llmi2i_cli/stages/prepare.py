@@ -113,15 +113,15 @@ def prepare(
         log = BucketedLog(scratch, n_buckets, Filters(min_user_items, min_item_users, max_user_items))
         reader = LogReader(user_column, item_column, time_column)
         try:
+            catalogue = read_catalogue(item_files, item_column) if item_files else None
+            profiles = _cut_profiles(user_files, user_column, scratch, n_buckets)
             with progress_bar("prepare", total=len(logs) + 2 * n_buckets) as bar:
                 unit = _read(log, logs, reader, time_unit, bar)
                 log.clean(len(logs), on_bucket=bar.advance)
                 _find_core(log)
                 assign_splits = _splitter(log, split, unit, eval_users, seed)
-                profiles = _cut_profiles(user_files, user_column, scratch, n_buckets)
                 _write_parts(log, assign_splits, profiles, bar)
             _concatenate_parts(log, run)
-            catalogue = read_catalogue(item_files, item_column) if item_files else None
             table = _items(log, catalogue, tail_max_count, tail_fraction)
         except Llmi2iError:
             run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
