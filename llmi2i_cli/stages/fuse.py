@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from llmi2i_cli.data.fusion import Candidates, Choice
-    from llmi2i_cli.histories import Histories
 
 # The grid of --tune. Thresholds are quantiles of the confidences at hand, because what a confidence is worth
 # differs between discriminators.
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
 REJECTED_SHARES = (0.0, 0.5, 0.75)
-RECENT = (1, 2, 3, 5, 10, 100)
 
 
 def fuse(
@@ -171,11 +169,12 @@ def _tune(
     """
     import polars as pl
 
-    from llmi2i_cli.artifacts import read_catalogue, read_histories, read_user_ids, to_histories, write_table
+    from llmi2i_cli.artifacts import read_catalogue, read_user_ids, to_histories, write_table
     from llmi2i_cli.data.fusion import fuse_histories, select
-    from llmi2i_cli.evaluation.metrics import distinct_items
+    from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+    from llmi2i_cli.i2i.swing import swing_neighbours
 
-    queries, targets = read_histories(workdir), distinct_items(read_histories(workdir, ("valid",)))
+    held_out = read_held_out(workdir, "valid")
     base = to_histories(real, read_user_ids(workdir), read_catalogue(workdir).ids, "prepare/interactions.parquet")
     grid = _grid(candidates, given)
     finished = _finished_points(run.partial / "points.jsonl")
@@ -186,11 +185,14 @@ def _tune(
             if point is None:
                 rows = select(candidates, choice)
                 fused = fuse_histories(base, candidates, rows, choice.strategy)
+                recalls = recall_by_recent(swing_neighbours(fused), held_out)
+                recent = best_recent(recalls)
                 point = {
                     **vars(choice),
                     "candidates": len(rows),
                     "share": len(rows) / max(1, len(candidates.users)),
-                    **_swing_recall(fused, queries, targets),
+                    "recent": recent,
+                    "valid_recall@10": recalls[recent],
                 }
                 log.write(json.dumps({"point": number, **point}) + "\n")
                 log.flush()
@@ -215,19 +217,3 @@ def _finished_points(path: Path) -> dict[int, dict[str, Any]]:
             point = json.loads(line)
             finished[point.pop("point")] = point
     return finished
-
-
-def _swing_recall(fused: Histories, queries: Histories, targets: Histories) -> dict[str, Any]:
-    """Validation Recall@10 of a Swing with its default options at the best number of recent items, and that number."""
-    from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
-    from llmi2i_cli.evaluation.retrieve import retrieve
-    from llmi2i_cli.i2i.swing import swing_neighbours
-
-    neighbours = swing_neighbours(fused)
-    best: dict[str, Any] = {"valid_recall@10": -1.0}
-    for recent in RECENT:
-        ranked = retrieve(neighbours, queries, recent=recent, top_n=10, exclude=queries).ids
-        recall = per_user_metrics(rank_of_targets(ranked, targets), targets, ks=(10,)).means()["recall@10"]
-        if recall > best["valid_recall@10"]:
-            best = {"valid_recall@10": recall, "recent": recent}
-    return best
