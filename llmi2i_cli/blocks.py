@@ -13,18 +13,10 @@ from pathlib import Path
 import polars as pl
 
 from llmi2i_cli.artifacts import PARQUET_OPTIONS, Schema, write_table
-from llmi2i_cli.errors import UsageError
 from llmi2i_cli.progress import ProgressBar
 from llmi2i_cli.workdir import StageRun
 
 ROWS_PER_GROUP = 1 << 18
-
-
-def shard_label(shards: int, shard: int) -> str:
-    """Name of a shard for its lock, ``""`` when there is only one. UsageError if `shard` is not in 1 .. `shards`."""
-    if not 1 <= shard <= shards:
-        raise UsageError(f"--shard {shard} is not one of the {shards} shards: they are numbered from 1")
-    return f"{shard}-of-{shards}" if shards > 1 else ""
 
 
 def compute_blocks(

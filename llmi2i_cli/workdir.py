@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.errors import ArtifactError, InputError, WorkdirError
+from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
 
 MODELS = ("swing", "bm25", "bpr", "youtubednn")
 DATA = ("real", "fused")
@@ -403,6 +403,13 @@ class StageRun:
     def discard(self) -> None:
         """Remove what this run wrote, and the directories that it made."""
         shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def shard_label(shards: int, shard: int) -> str:
+    """Name of a shard for its lock, ``""`` when there is only one. UsageError if `shard` is not in 1 .. `shards`."""
+    if not 1 <= shard <= shards:
+        raise UsageError(f"--shard {shard} is not one of the {shards} shards: they are numbered from 1")
+    return f"{shard}-of-{shards}" if shards > 1 else ""
 
 
 def _versions() -> dict[str, str]:

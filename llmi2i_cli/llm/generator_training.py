@@ -16,31 +16,13 @@ from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import Base, Card, catalogue_digest, load_base, save_checkpoint
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
+from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, generator_sequence, read_template
 
 VALIDATION_USERS = 10_000  # a fixed sample is judged at each epoch's end; more would cost more than it tells
-
-
-@dataclass(frozen=True)
-class GeneratorOptions:
-    """What `sft-gen` was asked for; None means the base's own default."""
-
-    base_model: str
-    alpha: float
-    beta: float
-    epochs: float | None
-    learning_rate: float | None
-    batch_size: int | None
-    max_length: int | None
-    seed: int
-    attention: str = "auto"
-    gradient_accumulation: int = 1
-    deepspeed: Path | None = None
-    template: Path | None = None
-    checkpoint_steps: int = 0
 
 
 class GeneratorExamples:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +35,6 @@ def filter_candidates(
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
-    from llmi2i_cli.blocks import compute_blocks, merge_blocks, shard_label
-
     label = shard_label(shards, shard)
     options = {"min_confidence": min_confidence, "include_real": include_real}
     with stage_run(workdir, "filter", options=options, shard=label, force=force) as run:
@@ -44,6 +42,7 @@ def filter_candidates(
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts import SCORED, SCORED_REAL
+        from llmi2i_cli.blocks import compute_blocks, merge_blocks
 
         judge = _Judge(workdir, attention, min_confidence)
         tables = {"scored": (judge.candidates_of_block, judge.n_candidate_blocks, SCORED)}

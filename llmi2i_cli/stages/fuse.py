@@ -39,8 +39,6 @@ def fuse(
     Swing trained on the fused log has the best validation Recall@10. Without a validation split, or with
     ``tune=False``, they default to pseudo-user, every candidate, the generator's order and the filter's own `keep`.
     """
-    from llmi2i_cli.artifacts import has_split
-
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
     if recall_number is not None and recall_number < 0:
@@ -52,6 +50,8 @@ def fuse(
         if run.up_to_date and run.manifest:
             notice(f"fuse is up to date ({run.folder})")
             return run.manifest
+        from llmi2i_cli.artifacts import has_split
+
         can_tune = has_split(workdir, "valid")
         if tune and not can_tune:
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.histories import Histories
     from llmi2i_cli.llm.bases import Base
     from llmi2i_cli.llm.feature_tokens import Buckets
-    from llmi2i_cli.llm.generator_training import GeneratorOptions
+    from llmi2i_cli.llm.generator_options import GeneratorOptions
     from llmi2i_cli.llm.judge import Discriminator
     from llmi2i_cli.llm.positions import Positions
 
@@ -146,7 +146,7 @@ def _generator_options(workdir: Path) -> dict[str, Any]:
 
 
 def _options_of(generator_options: Mapping[str, Any]) -> GeneratorOptions:
-    from llmi2i_cli.llm.generator_training import GeneratorOptions
+    from llmi2i_cli.llm.generator_options import GeneratorOptions
 
     paths = {key: Path(value) if (value := generator_options[key]) else None for key in ("deepspeed", "template")}
     return GeneratorOptions(**{**generator_options, **paths})

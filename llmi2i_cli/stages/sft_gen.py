@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import stage_run
@@ -41,7 +40,7 @@ def sft_gen(
             raise UsageError(f"{name} is a weight and cannot be negative: {value}")
     if alpha == beta == 0:
         raise UsageError("--alpha and --beta are both 0: nothing would be learnt")
-    from llmi2i_cli.llm.generator_training import GeneratorOptions, train_generator, write_examples
+    from llmi2i_cli.llm.generator_options import GeneratorOptions
 
     options = GeneratorOptions(
         base_model=base_model,
@@ -65,6 +64,9 @@ def sft_gen(
         if run.up_to_date and run.manifest:
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
+        from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.llm.generator_training import train_generator, write_examples
+
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
         if examples_only:
             written = write_examples(options, catalogue, profiles, histories, run.output("examples.jsonl"))

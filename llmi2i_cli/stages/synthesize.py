@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,8 +29,6 @@ def synthesize(
     Reads train interactions alone. Users without any are left out: there is nothing to go on from. Returns the
     manifest, or None when other shards have not finished yet.
     """
-    from llmi2i_cli.blocks import compute_blocks, merge_blocks, shard_label
-
     label = shard_label(shards, shard)
     with stage_run(
         workdir,
@@ -47,6 +45,7 @@ def synthesize(
         import polars as pl
 
         from llmi2i_cli.artifacts import CANDIDATES, read_catalogue, read_histories, read_profiles, read_user_ids
+        from llmi2i_cli.blocks import compute_blocks, merge_blocks
         from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_block
 
         catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)

@@ -1,0 +1,25 @@
+"""What a generator is trained with, as asked for; light to import, so that a stage can tell whether it is up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """What `sft-gen` was asked for; None means the base's own default."""
+
+    base_model: str
+    alpha: float
+    beta: float
+    epochs: float | None
+    learning_rate: float | None
+    batch_size: int | None
+    max_length: int | None
+    seed: int
+    attention: str = "auto"
+    gradient_accumulation: int = 1
+    deepspeed: Path | None = None
+    template: Path | None = None
+    checkpoint_steps: int = 0
