@@ -43,7 +43,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 # BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
 GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "swing": {"user_weight": ("sqrt", "one"), "smoothing": (1.0, 5.0, 20.0)},
-    "bm25": {"k1": (0.6, 1.2, 2.4), "b": (0.25, 0.5, 0.75)},
+    "bm25": {"k1": (0.1, 0.3, 0.6, 1.2), "b": (0.25, 0.5, 0.75)},
     "bpr": {"learning_rate": (0.01, 0.05), "regularization": (0.01, 0.03)},
     "youtubednn": {"learning_rate": (0.001, 0.002)},
 }

@@ -1,10 +1,11 @@
-"""Neighbours as a table, ``i2i/MODEL-DATA.parquet``: one row a neighbour (item_id, neighbour_id, rank from 1, score)."""
+"""Neighbours as files: the table ``i2i/MODEL-DATA.parquet``, one row a neighbour, and JSON lines, one line an item."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,46 +16,81 @@ from llmi2i_cli.artifacts import NEIGHBOURS, PARQUET_OPTIONS, scan_artifact, wit
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 
 ROWS_AT_ONCE = 1 << 22
-
-
-def item_blocks(neighbours: Neighbours, item_ids: pl.Series) -> Iterator[pl.DataFrame]:
-    """The table in blocks of whole items, in the order of the catalogue."""
-    items_at_once = max(1, ROWS_AT_ONCE // max(neighbours.k, 1))
-    for start in range(0, neighbours.n_items, items_at_once):
-        ids = neighbours.ids[start : start + items_at_once]
-        row, column = np.nonzero(ids != EMPTY)
-        yield pl.DataFrame(
-            {
-                "item_id": item_ids.gather(start + row),
-                "neighbour_id": item_ids.gather(ids[row, column]),
-                "rank": (column + 1).astype(np.int32),
-                "score": neighbours.scores[start : start + items_at_once][row, column],
-            },
-            schema=dict(NEIGHBOURS),
-        )
+JSON_LINE = {"item_id": pl.String, "neighbour_ids": pl.List(pl.String), "scores": pl.List(pl.Float32)}
 
 
 def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
-    """Write the table, block by block, to a temporary name, then rename it; returns its number of rows.
+    """Write the table as Parquet, block by block; returns its number of rows.
 
     Parameters
     ----------
     item_ids : String (n_items,), the catalogue in the order of the indices
     """
 
-    def source(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        yield from item_blocks(neighbours, item_ids)
+    def rows_of(first: int, block: Neighbours) -> pl.DataFrame:
+        row, column = np.nonzero(block.ids != EMPTY)
+        columns = {
+            "item_id": item_ids.gather(first + row),
+            "neighbour_id": item_ids.gather(block.ids[row, column]),
+            "rank": (column + 1).astype(np.int32),
+            "score": block.scores[row, column],
+        }
+        return pl.DataFrame(columns, schema=dict(NEIGHBOURS))
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame = register_io_source(source, schema=dict(NEIGHBOURS))
     try:
-        frame.sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
+        _lazily(neighbours, rows_of, NEIGHBOURS).sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
     except pl.exceptions.PolarsError as error:
         raise OSError(str(error)) from error
     temporary.replace(path)
     return int((neighbours.ids != EMPTY).sum())
+
+
+def write_json_lines(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
+    """Write ``{"item_id": "a", "neighbour_ids": ["b", ...], "scores": [0.5, ...]}``, one line an item; returns how many.
+
+    The scores are written so that they come back exactly as float32.
+    """
+    shape = (-1, max(neighbours.k, 1))
+
+    def rows_of(first: int, block: Neighbours) -> pl.DataFrame:
+        filled = block.ids != EMPTY
+        ids = item_ids.gather(np.where(filled, block.ids, 0).ravel())
+        columns = {"neighbour_ids": ids, "scores": pl.Series(block.scores.ravel())}
+        lists = [
+            pl.select(pl.when(pl.Series(filled.ravel())).then(values))
+            .to_series()
+            .reshape(shape)
+            .arr.to_list()
+            .alias(name)
+            for name, values in columns.items()
+        ]
+        frame = pl.DataFrame([item_ids[first : first + len(block.ids)].alias("item_id"), *lists])
+        return frame.with_columns(pl.col("neighbour_ids", "scores").list.drop_nulls())
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _lazily(neighbours, rows_of, JSON_LINE).sink_ndjson(temporary)
+    except pl.exceptions.PolarsError as error:
+        raise OSError(str(error)) from error
+    temporary.replace(path)
+    return neighbours.n_items
+
+
+def _lazily(
+    neighbours: Neighbours, rows_of: Callable[[int, Neighbours], pl.DataFrame], schema: Mapping[str, Any]
+) -> pl.LazyFrame:
+    """What `rows_of` makes of each block of items, given its first item and its rows, in the order of the catalogue."""
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        items_at_once = max(1, ROWS_AT_ONCE // max(neighbours.k, 1))
+        for first in range(0, neighbours.n_items, items_at_once):
+            block = slice(first, first + items_at_once)
+            yield rows_of(first, Neighbours(neighbours.ids[block], neighbours.scores[block]))
+
+    return register_io_source(source, schema=dict(schema))
 
 
 def read_neighbours(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ def export_index(
     """Write ``index/MODEL-DATA.FORMAT`` for each format; returns one manifest each.
 
     - parquet: one row a neighbour, with the columns of ``i2i/MODEL-DATA.parquet``
-    - jsonl: one item a line, ``{"item_id": "a", "neighbours": [["b", 0.5], ...]}``, best first
+    - jsonl: one item a line, ``{"item_id": "a", "neighbour_ids": ["b", ...], "scores": [0.5, ...]}``, best first
     - mmap: a directory of memory-mapped arrays that opens at once, see `llmi2i_cli.i2i.served_index`
 
     Parameters
@@ -49,35 +49,22 @@ def export_index(
             item_ids = read_catalogue(workdir).ids
             neighbours = read_neighbours(workdir, model, data, item_ids, top_k=top_k)
             path = run.output("{model}-{data}.{format}")
-            rows = {path.name: _write(path, form, neighbours, item_ids)} if form != "mmap" else {}
-            if form == "mmap":
-                _write(path, form, neighbours, item_ids)
+            n_rows = _write(path, form, neighbours, item_ids)
+            rows = {} if n_rows is None else {path.name: n_rows}
             manifests.append(run.publish(rows=rows, items=neighbours.n_items, top_k=neighbours.k))
     return manifests
 
 
-def _write(path: Path, form: str, neighbours: Neighbours, item_ids: pl.Series) -> int:
-    """Write one form; returns its rows."""
-    if form == "parquet":
-        from llmi2i_cli.i2i.neighbour_table import write_neighbours
-
-        return write_neighbours(path, neighbours, item_ids)
-    if form == "jsonl":
-        return _write_jsonl(path, neighbours, item_ids)
+def _write(path: Path, form: str, neighbours: Neighbours, item_ids: pl.Series) -> int | None:
+    """Write one form; returns its rows, None for what has no rows."""
+    from llmi2i_cli.i2i.neighbour_table import write_json_lines, write_neighbours
     from llmi2i_cli.i2i.served_index import write_served_index
 
+    if form == "parquet":
+        return write_neighbours(path, neighbours, item_ids)
+    if form == "jsonl":
+        return write_json_lines(path, neighbours, item_ids)
+    if path.exists():
+        shutil.rmtree(path)  # a killed run's
     write_served_index(path, neighbours, item_ids)
-    return neighbours.n_items
-
-
-def _write_jsonl(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
-    names = item_ids.to_list()
-    with path.open("w", encoding="utf-8") as handle:
-        for item_id, ids, scores in zip(names, neighbours.ids, neighbours.scores, strict=True):
-            listed = [
-                [names[neighbour], round(score, 7)]
-                for neighbour, score in zip(ids.tolist(), scores.tolist(), strict=True)
-                if neighbour >= 0
-            ]
-            handle.write(json.dumps({"item_id": item_id, "neighbours": listed}, ensure_ascii=False) + "\n")
-    return len(names)
+    return None

@@ -1,0 +1,130 @@
+"""How fast rankings are made and an index is opened: `python -m tests.benchmarks.retrieval [--users N] [--large N]`.
+
+Prints, for a simulated BM25 index (Zipf popularity) and random histories:
+
+- users a second of `retrieve` at M = 10, K = 200, against `recommend` of implicit's BM25 on the same model, same threads;
+- latency p50 and p99 of a single query over the memory-mapped index, M = 10 and M = 100, item ids in, item ids out;
+- for an index of one million items x 200: time to open it with its look-up ready, latency, and memory touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from implicit.nearest_neighbours import BM25Recommender
+from numba import get_num_threads
+from scipy.sparse import csr_matrix
+
+from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.bm25 import bm25_neighbours
+from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.served_index import ServedIndex, write_served_index
+
+K = 200
+REPEATS = 3
+
+
+def zipf_log(n_users: int, n_items: int, length: int, seed: int = 0) -> Histories:
+    """`length` interactions a user, items by Zipf's law."""
+    rng = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, n_items + 1)
+    items = rng.choice(n_items, size=n_users * length, p=popularity / popularity.sum()).astype(np.int32)
+    return Histories(np.arange(n_users + 1, dtype=np.int64) * length, items, n_items)
+
+
+def best_seconds(run: Callable[[], object]) -> float:
+    """The shortest of `REPEATS` runs, after one that compiles."""
+    run()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def throughput(n_users: int) -> None:
+    log = zipf_log(n_users, 20_000, 10)
+    neighbours = bm25_neighbours(log, top_k=K)
+    user_items = csr_matrix(
+        (np.ones(len(log.items), np.float32), (log.user_of_each(), log.items)), shape=(log.n_users, log.n_items)
+    )
+    peer = BM25Recommender(K=K + 1, num_threads=get_num_threads())
+    peer.fit(user_items, show_progress=False)
+    users = np.arange(n_users)
+    print(f"{n_users:,} users, {log.n_items:,} items, M = 10, K = {K}, {get_num_threads()} threads")
+    for top_n in (10, 100):
+        ours = best_seconds(lambda n=top_n: retrieve(neighbours, log, recent=10, top_n=n, exclude=log))
+        theirs = best_seconds(lambda n=top_n: peer.recommend(users, user_items, N=n))
+        print(
+            f"  top {top_n}: {n_users / ours:,.0f} users a second; implicit's recommend {n_users / theirs:,.0f}; "
+            f"ratio {theirs / ours:.2f}"
+        )
+
+
+def latency(index: ServedIndex, recent: int, n_queries: int = 2000) -> tuple[float, float]:
+    """Median and 99th percentile, in milliseconds, of a query from item ids to item ids."""
+    rng = np.random.default_rng(1)
+    queries = [[index.item_id(int(row)) for row in rng.integers(0, index.n_items, recent)] for _ in range(n_queries)]
+    seconds = []
+    for query in queries:
+        start = time.perf_counter()
+        rows = index.rows_of(query)
+        ids, _ = rank_one(index.neighbour_ids, index.scores, index.tie_ranks, rows, exclude=rows, top_n=100)
+        _ = [index.item_id(row) for row in ids.tolist()]
+        seconds.append(time.perf_counter() - start)
+    p50, p99 = np.percentile(seconds[100:], [50, 99])  # the first compile and warm up
+    return float(p50 * 1e3), float(p99 * 1e3)
+
+
+def large_index(n_items: int) -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, n_items, (n_items, K), dtype=np.int32)
+    scores = np.sort(rng.random((n_items, K), dtype=np.float32), axis=1)[:, ::-1]
+    item_ids = pl.Series("item_id", [f"item-{row:09d}" for row in rng.permutation(n_items)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.mmap"
+        start = time.perf_counter()
+        write_served_index(path, Neighbours(ids, scores), item_ids)
+        size = sum(file.stat().st_size for file in path.iterdir())
+        print(f"{n_items:,} items x {K}: {size / 2**20:,.0f} MiB, written in {time.perf_counter() - start:.1f} s")
+        del ids, scores, item_ids
+        child = os.fork()  # a process that has only the index
+        if child == 0:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            start = time.perf_counter()
+            index = ServedIndex.open(path)
+            index.rows_of(["item-000000000"])
+            opened = time.perf_counter() - start
+            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+            print(f"  opened, first look-up answered: {opened * 1e3:.1f} ms, {faults} pages touched")
+            for recent in (10, 100):
+                p50, p99 = latency(index, recent)
+                print(f"  one query, M = {recent}, top 100: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--large", type=int, default=1_000_000, help="items of the large index; 0 leaves it out")
+    arguments = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    throughput(arguments.users)
+    if arguments.large:
+        large_index(arguments.large)
+
+
+if __name__ == "__main__":
+    main()

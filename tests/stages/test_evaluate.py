@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import read_catalogue, read_histories
+from llmi2i_cli.i2i.neighbour_table import read_neighbours
+from tests.evaluation.test_retrieve import plain_ranking
+from tests.stages.shop import answer, prepare_shop, run, write_fused, write_log
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    workdir = prepare_shop(tmp_path)
+    write_fused(workdir)
+    for data in ("real", "fused"):
+        assert run("train-i2i", "--data", data, "--top-k", 10, "-w", workdir) == 0
+    return workdir
+
+
+def plain_recall(workdir, *, data="real", split="test", recent, k, exclude_seen=True, wanted=lambda item: True):
+    """Recall@K by dictionaries and sets."""
+    neighbours = read_neighbours(workdir, "swing", data, read_catalogue(workdir).ids)
+    queries = read_histories(workdir, ("train",) if split == "valid" else ("train", "valid"))
+    targets = read_histories(workdir, (split,))
+    recalls = []
+    for user in range(queries.n_users):
+        relevant = {item for item in targets.row(user).tolist() if wanted(item)}
+        if relevant:
+            query = queries.row(user).tolist()
+            exclude = set(query) if exclude_seen else set()
+            ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=k, exclude=exclude)
+            recalls.append(len(relevant & {item for item, _ in ranked}) / len(relevant))
+    return sum(recalls) / len(recalls)
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_figures_equal_plain_ones(workdir, capsys, split, exclude_seen):
+    seen = "--exclude-seen" if exclude_seen else "--keep-seen"
+    result = answer(capsys, "evaluate", "--split", split, "--recent", 3, "--k", 1, "--k", 10, seen, "-w", workdir)
+    options = {"split": split, "recent": 3, "exclude_seen": exclude_seen}
+    long_tail = read_catalogue(workdir).is_long_tail
+    for k in (1, 10):
+        metrics = {group: figures[f"recall@{k}"] for group, figures in result["metrics"].items()}
+        assert metrics == pytest.approx(
+            {
+                "all": plain_recall(workdir, k=k, **options),
+                "long_tail": plain_recall(workdir, k=k, wanted=lambda item: long_tail[item], **options),
+                "other": plain_recall(workdir, k=k, wanted=lambda item: not long_tail[item], **options),
+            }
+        )
+    assert 0 < result["metrics"]["all"]["recall@10"] < 1
+    assert result["users"] == 80
+    assert result["protocol"]["recent"] == 3
+    assert result["protocol"]["exclude_seen"] is exclude_seen
+    low, high = result["intervals"]["all"]["recall@10"]
+    assert low < result["metrics"]["all"]["recall@10"] < high
+
+
+def test_json_on_stdout_is_the_file(workdir, capsys):
+    result = answer(capsys, "evaluate", "-w", workdir)
+    assert result == json.loads((workdir / "evaluate/swing-real-test.json").read_text())
+    assert set(result["metrics"]) == {"all", "long_tail", "other"}
+    assert list(result["metrics"]["all"]) == ["recall@5", "ndcg@5", "mrr@5", "recall@10", "ndcg@10", "mrr@10"]
+    assert answer(capsys, "evaluate", "-w", workdir) == result  # of the file now
+
+
+def test_auto_takes_the_number_of_recent_items_that_validation_likes_best(workdir, capsys):
+    result = answer(capsys, "evaluate", "-w", workdir)
+    recalls = {recent: plain_recall(workdir, split="valid", recent=recent, k=10) for recent in (1, 2, 3, 5, 10)}
+    best = max(recalls, key=lambda recent: (recalls[recent], -recent))
+    assert result["protocol"]["recent"] == best
+    assert result["protocol"]["recent_chosen_by"] == "validation Recall@10"
+    assert result["metrics"]["all"]["recall@10"] == pytest.approx(plain_recall(workdir, recent=best, k=10))
+
+
+def test_gain_over_the_real_log(workdir, capsys):
+    result = answer(capsys, "evaluate", "--data", "fused", "--baseline", "real", "--k", 10, "-w", workdir)
+    real = answer(capsys, "evaluate", "--k", 10, "-w", workdir)
+    assert result["baseline"]["metrics"] == real["metrics"]
+    for group in ("all", "other"):
+        ours, theirs = result["metrics"][group]["recall@10"], real["metrics"][group]["recall@10"]
+        assert result["gain"][group]["recall@10"] == pytest.approx(ours / theirs - 1)
+    low, high = result["gain_intervals"]["all"]["recall@10"]
+    assert low <= result["gain"]["all"]["recall@10"] <= high
+    assert low < high
+
+
+def test_a_model_gains_nothing_over_itself(workdir, capsys):
+    result = answer(capsys, "evaluate", "--baseline", "real", "-w", workdir)
+    assert result["gain"]["all"]["recall@10"] == 0
+    assert result["gain_intervals"]["all"]["recall@10"] == [0, 0]
+
+
+def test_per_user_figures_average_to_the_published(workdir, capsys):
+    result = answer(capsys, "evaluate", "-w", workdir)
+    users = pl.read_parquet(workdir / "evaluate/swing-real-test.users.parquet")
+    assert users.columns == ["user_id", "targets", *result["metrics"]["all"]]
+    assert users["user_id"].n_unique() == 80
+    assert users["ndcg@10"].mean() == pytest.approx(result["metrics"]["all"]["ndcg@10"])
+
+
+def test_targets_that_the_query_holds_are_counted_and_cannot_be_hit(tmp_path, capsys):
+    (tmp_path / "log.txt").write_text("u1 a b c a\nu2 a b c d\nu3 a b c d\n")
+    workdir = tmp_path / "work"
+    assert run("prepare", tmp_path / "log.txt", "-w", workdir) == 0
+    assert run("train-i2i", "--model", "bm25", "-w", workdir) == 0
+    result = answer(capsys, "evaluate", "--model", "bm25", "-w", workdir)
+    assert result["targets"] == {"all": 3, "long_tail": 3, "already_in_query": 1}
+    assert result["metrics"]["other"]["recall@10"] is None
+    assert result["intervals"]["other"]["recall@10"] is None
+    assert run("evaluate", "--model", "bm25", "-w", workdir) == 0
+    assert "1 targets are in the user's query" in " ".join(capsys.readouterr().out.split())
+
+
+def test_youtube_dnn_ranks_by_its_users_unless_told_otherwise(workdir, capsys):
+    options = ["--model", "youtubednn", "--epochs", 8, "--dimensions", 8, "--learning-rate", 0.01]
+    assert run("train-i2i", *options, "-w", workdir) == 0
+    by_users = answer(capsys, "evaluate", "--model", "youtubednn", "-w", workdir)
+    by_index = answer(capsys, "evaluate", "--model", "youtubednn", "--ranking", "index", "-w", workdir)
+    assert (by_users["protocol"]["ranking"], by_index["protocol"]["ranking"]) == ("user-vectors", "index")
+    assert by_users["metrics"] != by_index["metrics"]
+    assert by_users["protocol"]["recent"] == 20
+
+
+def test_the_generator_is_asked_about_each_user_with_the_queries_of_the_split(workdir, capsys, monkeypatch):
+    """The LLM is replaced by one that proposes the item after the last one, if it is shown ten or more items."""
+    from llmi2i_cli.llm import generate
+
+    (workdir / "sft-gen/model").mkdir(parents=True)
+    (workdir / "sft-gen/model/config.json").write_text("{}")
+    profiles_seen = []
+    monkeypatch.setattr(
+        generate, "load_generator", lambda path, catalogue, profiles: profiles_seen.append(len(profiles))
+    )
+
+    def rank_users(_, users, histories, seen, *, history, top_n):
+        yield (
+            np.array([[(histories.row(user)[-1] + history) % 40] + [-1] * (top_n - 1) for user in users], np.int32),
+            None,
+        )
+
+    monkeypatch.setattr(generate, "rank_users", rank_users)
+    result = answer(capsys, "evaluate", "--model", "generator", "-w", workdir)
+    recalls = {}
+    for split, before in (("valid", ("train",)), ("test", ("train", "valid"))):
+        queries, targets = read_histories(workdir, before), read_histories(workdir, (split,))
+        for recent in (5, 10, 20, 50):
+            hits = [(queries.row(u)[-1] + recent) % 40 == targets.row(u)[0] for u in range(80)]
+            recalls[split, recent] = sum(hits) / 80
+    best = max((5, 10, 20, 50), key=lambda recent: (recalls["valid", recent], -recent))
+    assert result["protocol"]["recent"] == best
+    assert result["metrics"]["all"]["recall@10"] == recalls["test", best]
+    assert profiles_seen == [80, 80]
+
+
+def test_rows_in_another_order_give_the_same_figures(tmp_path, capsys):
+    results = []
+    write_log(tmp_path / "log.txt")
+    rows = [
+        (user, item, time)
+        for user, *items in (line.split() for line in (tmp_path / "log.txt").read_text().splitlines())
+        for time, item in enumerate(items)
+    ]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    renamed = pl.concat_str(pl.lit("x"), pl.col("user_id").str.reverse())
+    for number, table in enumerate(
+        (frame, frame.sample(fraction=1, shuffle=True, seed=1).with_columns(user_id=renamed))
+    ):
+        table.write_csv(tmp_path / f"{number}.csv")
+        workdir = tmp_path / f"work{number}"
+        assert run("prepare", tmp_path / f"{number}.csv", "-w", workdir) == 0
+        for model in ("swing", "bm25"):
+            assert run("train-i2i", "--model", model, "--tune", "-w", workdir) == 0
+            results.append(answer(capsys, "evaluate", "--model", model, "-w", workdir)["metrics"])
+    for before, after in zip(results[:2], results[2:], strict=True):
+        for group in ("all", "other"):
+            assert before[group] == pytest.approx(after[group], rel=1e-12)  # sums over users in another order
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["--model", "bm25"], 1, "run `llmi2i train-i2i --model bm25 --data real -w"),
+        (["--model", "generator"], 1, "run `llmi2i sft-gen -w"),
+        (["--model", "generator", "--data", "fused"], 2, "has learned from the real log alone: use --data real"),
+        (["--ranking", "user-vectors"], 2, "needs --model youtubednn: swing has no vectors of users"),
+        (["--recent", "0"], 2, "--recent is a whole number from 1, or auto, not '0'"),
+        (["--recent", "some"], 2, "--recent is a whole number from 1, or auto, not 'some'"),
+    ],
+)
+def test_mistakes_get_one_line(workdir, capsys, arguments, status, message):
+    capsys.readouterr()
+    assert run("evaluate", *arguments, "-w", workdir) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+
+
+def test_without_a_split_there_is_nothing_to_measure(tmp_path, capsys):
+    workdir = prepare_shop(tmp_path, "--split", "none")
+    assert run("train-i2i", "-w", workdir) == 0
+    assert run("evaluate", "-w", workdir) == 1
+    assert "has no test split: run `llmi2i prepare INPUT... --split leave-last-two` first" in capsys.readouterr().err

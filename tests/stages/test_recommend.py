@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmi2i_cli.artifacts import read_catalogue, read_histories, read_user_ids
+from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.neighbour_table import read_neighbours
+from tests.stages.shop import answer, prepare_shop, run
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    workdir = prepare_shop(tmp_path)
+    assert run("train-i2i", "-w", workdir) == 0
+    return workdir
+
+
+def expected_items(workdir, histories, row, **options):
+    catalogue = read_catalogue(workdir)
+    neighbours = read_neighbours(workdir, "swing", "real", catalogue.ids)
+    found = retrieve(neighbours, histories, **{"recent": 100, "top_n": 10, "exclude": histories, **options})
+    return [
+        {"item_id": catalogue.ids[item], "title": f"Title {catalogue.ids[item][1:]}", "score": score}
+        for item, score in zip(found.ids[row].tolist(), found.scores[row].tolist(), strict=True)
+        if item >= 0
+    ]
+
+
+def test_recent_items_to_ranked_items_with_titles(workdir, capsys):
+    ids = read_catalogue(workdir).ids.to_list()
+    query = Histories.from_rows([[ids.index("i3"), ids.index("i4")]], len(ids))
+    found = answer(capsys, "recommend", "i3", "i4", "--top-n", 4, "-w", workdir)
+    assert found == expected_items(workdir, query, 0, top_n=4)
+    assert len(found) == 4
+    latest = answer(capsys, "recommend", "i3", "i4", "--recent", 1, "--keep-seen", "-w", workdir)
+    assert latest == expected_items(workdir, query, 0, recent=1, exclude=None)
+
+
+def test_a_file_of_users_and_histories(workdir, capsys, tmp_path):
+    lines = ["u7", "", '["i1", "i2", "gone"]', '{"user_id": 5, "items": ["i3"]}', '{"items": []}']
+    (tmp_path / "queries.txt").write_text("\n".join(lines))
+    capsys.readouterr()
+    assert run("recommend", "--file", tmp_path / "queries.txt", "-w", workdir, "--json") == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [query["user_id"] for query in found] == ["u7", "", "5", ""]
+    whole = read_histories(workdir, ("train", "valid", "test"))
+    assert found[0]["items"] == expected_items(workdir, whole, read_user_ids(workdir).to_list().index("u7"))
+    assert found[1]["items"] == answer(capsys, "recommend", "i1", "i2", "-w", workdir)
+    assert found[2]["items"] == answer(capsys, "recommend", "i3", "-w", workdir)
+    assert found[3]["items"] == []
+    assert err == "Warning: 1 items are not in the catalogue and were left out, 'gone' the first\n"
+
+
+def test_neighbours_of_an_item(workdir, capsys):
+    catalogue = read_catalogue(workdir)
+    neighbours = read_neighbours(workdir, "swing", "real", catalogue.ids)
+    row = catalogue.ids.to_list().index("i12")
+    found = answer(capsys, "recommend", "--item", "i12", "--top-n", 3, "-w", workdir)
+    assert [(item["item_id"], item["score"]) for item in found] == [
+        (catalogue.ids[int(item)], float(score))
+        for item, score in zip(neighbours.ids[row, :3], neighbours.scores[row, :3], strict=True)
+    ]
+    assert run("recommend", "--item", "i12", "-w", workdir) == 0
+    assert f"Title {found[0]['item_id'][1:]}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        ([], 2, "give either items or --file"),
+        (["i1", "--item", "i2"], 2, "--item stands alone: leave out the other items and --file"),
+        (["i1", "nothing"], 1, "item 'nothing' is not in the catalogue: ids are those of prepare/items.parquet"),
+        (["--item", "nothing"], 1, "item 'nothing' is not in the catalogue"),
+        (["--model", "bpr", "i1"], 1, "run `llmi2i train-i2i --model bpr --data real -w"),
+        (["--file", "FILE/absent"], 1, "absent: no such file"),
+        (["--file", "FILE/user"], 1, "user, line 2: user 'nobody' is not in the prepared log"),
+        (["--file", "FILE/json"], 1, "json, line 1: no valid JSON"),
+        (["--file", "FILE/shape"], 1, 'shape, line 1: write a list of item ids, or {"user_id": ..., "items": [...]}'),
+        (["--file", "FILE/binary"], 1, "binary cannot be read as text"),
+    ],
+)
+def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, message):
+    (tmp_path / "user").write_text("u1\nnobody\n")
+    (tmp_path / "json").write_text('["i1"')
+    (tmp_path / "shape").write_text('{"items": "i1"}')
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    capsys.readouterr()
+    assert run("recommend", *(str(a).replace("FILE", str(tmp_path)) for a in arguments), "-w", workdir) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import read_catalogue, read_fused, read_histories, read_user_ids
+from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+from llmi2i_cli.i2i import models
+from llmi2i_cli.i2i.neighbour_table import read_neighbours
+from llmi2i_cli.i2i.swing import swing_neighbours
+from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
+from tests.stages.shop import answer, prepare_shop, run, write_fused
+
+QUICK = {"bpr": ["--iterations", 5, "--factors", 8], "youtubednn": ["--epochs", 2, "--dimensions", 8]}
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return prepare_shop(tmp_path)
+
+
+def manifest(workdir, label):
+    return json.loads((workdir / f"i2i/{label}.manifest.json").read_text())
+
+
+def test_swing_on_the_real_log_is_swing_of_the_train_split(workdir):
+    assert run("train-i2i", "-w", workdir, "--top-k", 7, "--smoothing", 2, "--user-weight", "one") == 0
+    expected = swing_neighbours(read_histories(workdir), top_k=7, smoothing=2.0, user_weight="one")
+    found = read_neighbours(workdir, "swing", "real", read_catalogue(workdir).ids)
+    assert (found.ids == expected.ids).all()
+    assert (found.scores == expected.scores).all()
+    assert manifest(workdir, "swing-real")["choice"]["smoothing"] == 2.0
+    assert sorted(path.name for path in (workdir / "i2i").iterdir()) == [
+        "swing-real.manifest.json",
+        "swing-real.parquet",
+    ]
+
+
+def test_the_fused_log_brings_its_pseudo_users_and_weights(workdir):
+    write_fused(workdir)
+    assert run("train-i2i", "--data", "fused", "-w", workdir) == 0
+    fused, user_ids = read_fused(workdir)
+    assert len(user_ids) == 120
+    assert sorted(set(fused.weights.tolist())) == [0.5, 1.0]
+    expected = swing_neighbours(fused)
+    found = read_neighbours(workdir, "swing", "fused", read_catalogue(workdir).ids)
+    assert (found.ids == expected.ids[:, : found.k]).all()
+    assert (found.scores == expected.scores[:, : found.k]).all()
+
+
+@pytest.mark.parametrize("data", ["real", "fused"])
+def test_youtube_dnn_keeps_the_vectors_of_the_real_users(workdir, monkeypatch, data):
+    write_fused(workdir)
+    trained = []
+    monkeypatch.setattr(
+        models, "train", lambda *a, original=models.train, **k: trained.append(original(*a, **k)) or trained[-1]
+    )
+    assert run("train-i2i", "--model", "youtubednn", "--data", data, *QUICK["youtubednn"], "-w", workdir) == 0
+    queries, user_ids = read_histories(workdir), read_user_ids(workdir)
+    log_ids = user_ids if data == "real" else read_fused(workdir)[1]
+    rows = np.array([log_ids.to_list().index(user) for user in user_ids], np.int32)
+    saved = YoutubeDNN.load(workdir / f"i2i/youtubednn-{data}.vectors.npz")
+    vectors = saved.user_vectors(np.arange(len(user_ids), dtype=np.int32), queries)
+    assert np.array_equal(vectors, trained[0].youtube_dnn.user_vectors(rows, queries))
+    assert np.array_equal(saved.item_vectors, trained[0].youtube_dnn.item_vectors)
+    assert len(set(map(tuple, vectors.tolist()))) == len(user_ids)
+
+
+def test_tuning_takes_the_best_point_and_leaves_the_sweep(workdir, capsys):
+    result = answer(capsys, "train-i2i", "--tune", "--smoothing", 3, "-w", workdir)
+    sweep = pl.read_parquet(workdir / "i2i/swing-real.sweep.parquet")
+    assert sweep["user_weight"].to_list() == ["sqrt", "one"]
+    assert sweep["smoothing"].to_list() == [3, 3]  # given, so not tuned
+    held_out = read_held_out(workdir, "valid")
+    for row in sweep.iter_rows(named=True):
+        neighbours = swing_neighbours(read_histories(workdir), smoothing=3.0, user_weight=row["user_weight"])
+        recalls = recall_by_recent(neighbours, held_out)
+        assert (row["recall@10"], row["recent"]) == (max(recalls.values()), best_recent(recalls))
+    best = sweep.sort("recall@10", descending=True, maintain_order=True).row(0, named=True)
+    assert result["choice"]["user_weight"] == best["user_weight"]
+    assert result["validation_recall_at_10"] == best["recall@10"]
+    assert sweep.filter("chosen")["user_weight"].to_list() == [best["user_weight"]]
+
+
+def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
+    trained: list[dict] = []
+    original = models.train
+
+    def killed_at_the_fourth(model, histories, *, options, **rest):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(options)
+        return original(model, histories, options=options, **rest)
+
+    monkeypatch.setattr(models, "train", killed_at_the_fourth)
+    assert run("train-i2i", "--tune", "-w", workdir) == 130
+    assert not (workdir / "i2i/swing-real.parquet").exists()
+
+    first = list(trained)
+    trained.clear()
+    monkeypatch.setattr(
+        models, "train", lambda *a, options, **k: trained.append(options) or original(*a, options=options, **k)
+    )
+    assert run("train-i2i", "--tune", "-w", workdir) == 0
+    choice = manifest(workdir, "swing-real")["choice"]
+    assert [options for options in trained if options not in first] == models.grid("swing", {})[3:]
+    assert [options for options in trained if options in first] == ([choice] if choice in first else [])
+    resumed = (workdir / "i2i/swing-real.parquet").read_bytes()
+    assert run("train-i2i", "--tune", "--force", "-w", workdir) == 0
+    assert (workdir / "i2i/swing-real.parquet").read_bytes() == resumed
+
+
+@pytest.mark.parametrize("model", models.DEFAULTS)
+def test_the_test_split_has_no_say(tmp_path, model):
+    """Every test item replaced by another: the same artifacts, tuned and stopped early as they are."""
+    artifacts = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        workdir = prepare_shop(tmp_path / name)
+        path = workdir / "prepare/interactions.parquet"
+        if name == "two":
+            other = pl.when(split="test").then(pl.lit("i0")).otherwise("item_id").alias("item_id")
+            pl.read_parquet(path).with_columns(other).write_parquet(path)
+        assert run("train-i2i", "--model", model, "--tune", *QUICK.get(model, []), "-w", workdir) == 0
+        artifacts.append({p.name: p.read_bytes() for p in (workdir / "i2i").iterdir() if "manifest" not in p.name})
+    assert len(artifacts[0]) == (3 if model == "youtubednn" else 2)
+    assert artifacts[0] == artifacts[1]
+
+
+def test_a_second_run_does_nothing_and_a_changed_option_does(workdir, capsys, monkeypatch):
+    assert run("train-i2i", "-w", workdir) == 0
+    monkeypatch.setattr(models, "train", None)
+    assert run("train-i2i", "-w", workdir) == 0
+    assert "train-i2i: swing on the real log is up to date" in capsys.readouterr().err
+    assert run("train-i2i", "--smoothing", 1, "-w", workdir) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["--k1", 2], 2, "Error: --k1 is an option of bm25, not of swing: leave it out"),
+        (
+            ["--model", "bm25", "--learning-rate", 0.1],
+            2,
+            "Error: --learning-rate is an option of bpr and youtubednn, not of bm25: leave it out",
+        ),
+        (
+            ["--model", "youtubednn", "--tune", "--learning-rate", 0.1],
+            2,
+            "Error: --tune has nothing to choose: leave out one of the options given, or --tune",
+        ),
+        (["--user-weight", "cubed"], 2, None),
+        (["--data", "fused"], 1, "fuse/interactions.parquet is missing: run `llmi2i fuse -w"),
+    ],
+)
+def test_mistakes_get_one_line_and_write_nothing(workdir, capsys, arguments, status, message):
+    capsys.readouterr()
+    assert run("train-i2i", *arguments, "-w", workdir) == status
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+    assert message is None or message in error
+    assert not (workdir / "i2i").exists() or not list((workdir / "i2i").glob("*.parquet"))
+
+
+def test_tuning_needs_a_validation_split(tmp_path, capsys):
+    workdir = prepare_shop(tmp_path, "--split", "none")
+    assert run("train-i2i", "--tune", "-w", workdir) == 1
+    assert "prepare has no validation split to tune on: leave out --tune" in capsys.readouterr().err
+    assert run("train-i2i", "--model", "youtubednn", *QUICK["youtubednn"], "-w", workdir) == 0
