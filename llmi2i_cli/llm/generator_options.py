@@ -1,4 +1,4 @@
-"""What a generator is trained with, as asked for; light to import, so that a stage can tell whether it is up to date."""
+"""What a generator is trained with, as asked for; light to import, so telling what is up to date stays quick."""
 
 from __future__ import annotations
 

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Install llmi2i into .venv with the tested versions; does nothing when that has been done. Usage: examples/install.sh [EXTRA]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+extra="${1:-}"
+wanted="$(cat pyproject.toml tests/constraints.txt | cksum) ${extra:-plain}"
+stamp=.venv/.llmi2i-installed
+if [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then
+    exit 0
+fi
+python="${PYTHON:-python3}"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Error: $python is older than 3.11: set PYTHON to a newer one" >&2
+    exit 1
+}
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+echo "Installing llmi2i into .venv ..." >&2
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e ".${extra:+[$extra]}"
+echo "$wanted" >>"$stamp"

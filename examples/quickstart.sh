@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Install llmi2i and run the whole pipeline on a simulated shop, with the small model that is trained from scratch on the CPU.
+# Takes a few minutes the first time; run again, it finds everything up to date. Usage: examples/quickstart.sh [WORKDIR]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash examples/install.sh
+
+export PATH="$PWD/.venv/bin:$PATH"
+export LLMI2I_WORKDIR="${1:-work/quickstart}"
+shop="$LLMI2I_WORKDIR/shop"
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+say "A simulated shop: a log and its catalogue"
+llmi2i simulate "$shop" --users 3000 --items 1500 --interactions 30000
+
+say "prepare: clean, split, mark the long tail"
+llmi2i prepare "$shop/interactions.parquet" --items "$shop/items.parquet"
+
+say "The generator learns the users' histories, the discriminator learns to doubt it"
+llmi2i sft-gen
+llmi2i sft-disc
+
+say "New interactions: proposed, judged, fused with the real log (choices made on validation)"
+llmi2i synthesize
+llmi2i filter
+llmi2i fuse
+
+say "The same Swing on the real and on the fused log"
+llmi2i train-i2i --model swing --data real
+llmi2i train-i2i --model swing --data fused
+llmi2i evaluate --model swing --data fused --baseline real
+
+say "The index to serve"
+llmi2i export-index --model swing --data fused --format parquet --format jsonl

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Install what the tests need into .venv, then lint, check types and run all tests. Usage: tests/run.sh [pytest options]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash examples/install.sh dev
+export PATH="$PWD/.venv/bin:$PATH"
+
+ruff check .
+ruff format --check .
+mypy
+python -m pytest "$@"
