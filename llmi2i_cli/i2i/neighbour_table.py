@@ -47,7 +47,7 @@ def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
 
 
 def write_json_lines(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
-    """Write ``{"item_id": "a", "neighbour_ids": ["b", ...], "scores": [0.5, ...]}``, one line an item; returns how many.
+    """Write ``{"item_id": "a", "neighbour_ids": ["b", ...], "scores": [0.5, ...]}``, a line an item; returns how many.
 
     The scores are written so that they come back exactly as float32.
     """

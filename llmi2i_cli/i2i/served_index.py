@@ -61,10 +61,11 @@ class ServedIndex:
             meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
             if meta.get("format") != FORMAT or meta.get("version") != VERSION:
                 raise ValueError(f"format {meta.get('format')!r} version {meta.get('version')!r}")
-            arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+            # Plain views of the mapped pages: indexing a np.memmap itself costs microseconds each time.
+            arrays = {name: np.asarray(np.load(directory / f"{name}.npy", mmap_mode="r")) for name in ARRAYS}
             text_path = directory / "id_text.bin"
             empty = text_path.stat().st_size == 0
-            text = np.zeros(0, np.uint8) if empty else np.memmap(text_path, np.uint8, "r")
+            text = np.zeros(0, np.uint8) if empty else np.asarray(np.memmap(text_path, np.uint8, "r"))
             _check_shapes(arrays, text, meta["n_items"], meta["top_k"])
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise ArtifactError(
@@ -81,17 +82,18 @@ class ServedIndex:
         return self._text(row).decode()
 
     def _text(self, row: int) -> bytes:
-        return self.id_text[self.id_offsets[row] : self.id_offsets[row + 1]].tobytes()
+        begin, end = self.id_offsets[row : row + 2].tolist()
+        return self.id_text.data[begin:end].tobytes()
 
     def rows_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         """The items' rows, int32 (len(item_ids),); -1 (`UNKNOWN`) where the index does not have one."""
         encoded = [item_id.encode() for item_id in item_ids]
         hashes = np.array([_hash(text) for text in encoded], np.uint64)
-        first = np.searchsorted(self.id_hashes, hashes)
-        last = np.searchsorted(self.id_hashes, hashes, side="right")
+        first = np.searchsorted(self.id_hashes, hashes).tolist()
+        last = np.searchsorted(self.id_hashes, hashes, side="right").tolist()
         rows = np.full(len(encoded), UNKNOWN, np.int32)
-        for query, (text, begin, end) in enumerate(zip(encoded, first.tolist(), last.tolist(), strict=True)):
-            for row in self.id_rows[begin:end].tolist():  # more than one if hashes collide
+        for query, text in enumerate(encoded):
+            for row in self.id_rows[first[query] : last[query]].tolist():  # more than one if hashes collide
                 if self._text(row) == text:
                     rows[query] = row
         return rows

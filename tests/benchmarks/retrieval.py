@@ -2,7 +2,7 @@
 
 Prints, for a simulated BM25 index (Zipf popularity) and random histories:
 
-- users a second of `retrieve` at M = 10, K = 200, against `recommend` of implicit's BM25 on the same model, same threads;
+- users a second of `retrieve` at M = 10, K = 200, against `recommend` of implicit's BM25 on the same model and threads;
 - latency p50 and p99 of a single query over the memory-mapped index, M = 10 and M = 100, item ids in, item ids out;
 - for an index of one million items x 200: time to open it with its look-up ready, latency, and memory touched.
 """
@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +57,14 @@ def best_seconds(run: Callable[[], object]) -> float:
 def throughput(n_users: int) -> None:
     log = zipf_log(n_users, 20_000, 10)
     neighbours = bm25_neighbours(log, top_k=K)
-    user_items = csr_matrix(
-        (np.ones(len(log.items), np.float32), (log.user_of_each(), log.items)), shape=(log.n_users, log.n_items)
-    )
+    user_items = csr_matrix((np.ones(len(log.items)), log.items, log.ptr), shape=(log.n_users, log.n_items))
     peer = BM25Recommender(K=K + 1, num_threads=get_num_threads())
     peer.fit(user_items, show_progress=False)
     users = np.arange(n_users)
     print(f"{n_users:,} users, {log.n_items:,} items, M = 10, K = {K}, {get_num_threads()} threads")
     for top_n in (10, 100):
-        ours = best_seconds(lambda n=top_n: retrieve(neighbours, log, recent=10, top_n=n, exclude=log))
-        theirs = best_seconds(lambda n=top_n: peer.recommend(users, user_items, N=n))
+        ours = best_seconds(partial(retrieve, neighbours, log, recent=10, top_n=top_n, exclude=log))
+        theirs = best_seconds(partial(peer.recommend, users, user_items, N=top_n))
         print(
             f"  top {top_n}: {n_users / ours:,.0f} users a second; implicit's recommend {n_users / theirs:,.0f}; "
             f"ratio {theirs / ours:.2f}"

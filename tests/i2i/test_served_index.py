@@ -38,7 +38,7 @@ def test_nothing_is_read_at_opening(tmp_path):
     write_served_index(tmp_path / "index", arrays(), ITEM_IDS)
     index = ServedIndex.open(tmp_path / "index")
     mapped = [index.neighbour_ids, index.scores, index.tie_ranks, index.id_offsets, index.id_hashes, index.id_rows]
-    assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in [*mapped, index.id_text])
+    assert all(isinstance(array.base, np.memmap) and not array.flags.writeable for array in [*mapped, index.id_text])
 
 
 def test_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):

@@ -44,6 +44,7 @@ def test_the_fused_log_brings_its_pseudo_users_and_weights(workdir):
     assert run("train-i2i", "--data", "fused", "-w", workdir) == 0
     fused, user_ids = read_fused(workdir)
     assert len(user_ids) == 120
+    assert fused.weights is not None
     assert sorted(set(fused.weights.tolist())) == [0.5, 1.0]
     expected = swing_neighbours(fused)
     found = read_neighbours(workdir, "swing", "fused", read_catalogue(workdir).ids)
@@ -55,9 +56,13 @@ def test_the_fused_log_brings_its_pseudo_users_and_weights(workdir):
 def test_youtube_dnn_keeps_the_vectors_of_the_real_users(workdir, monkeypatch, data):
     write_fused(workdir)
     trained = []
-    monkeypatch.setattr(
-        models, "train", lambda *a, original=models.train, **k: trained.append(original(*a, **k)) or trained[-1]
-    )
+    original = models.train
+
+    def remember(*arguments, **options):
+        trained.append(original(*arguments, **options))
+        return trained[-1]
+
+    monkeypatch.setattr(models, "train", remember)
     assert run("train-i2i", "--model", "youtubednn", "--data", data, *QUICK["youtubednn"], "-w", workdir) == 0
     queries, user_ids = read_histories(workdir), read_user_ids(workdir)
     log_ids = user_ids if data == "real" else read_fused(workdir)[1]
@@ -101,9 +106,12 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
 
     first = list(trained)
     trained.clear()
-    monkeypatch.setattr(
-        models, "train", lambda *a, options, **k: trained.append(options) or original(*a, options=options, **k)
-    )
+
+    def counted(*arguments, options, **rest):
+        trained.append(options)
+        return original(*arguments, options=options, **rest)
+
+    monkeypatch.setattr(models, "train", counted)
     assert run("train-i2i", "--tune", "-w", workdir) == 0
     choice = manifest(workdir, "swing-real")["choice"]
     assert [options for options in trained if options not in first] == models.grid("swing", {})[3:]
