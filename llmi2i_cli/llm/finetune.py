@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from llmi2i_cli.errors import ModelError
+from llmi2i_cli.errors import ArtifactError, ModelError
 from llmi2i_cli.llm.item_model import ItemModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 
@@ -92,6 +92,8 @@ class _Watch(TrainerCallback):
         self.text = ""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        # Logging comes before saving: weights that are no numbers are never saved, and a resumed run logs the same.
+        control.should_log |= control.should_save
         self.on_step(state.global_step, state.max_steps, self.text)
 
     def on_log(
@@ -101,7 +103,10 @@ class _Watch(TrainerCallback):
         if loss is None or not state.is_world_process_zero:
             return
         if not np.isfinite(loss) or not np.isfinite(logs.get("grad_norm", 0.0)):
-            raise ModelError(f"the loss became {loss} at step {state.global_step}: lower --learning-rate and run again")
+            raise ModelError(
+                f"the training broke down by step {state.global_step} (loss {loss}, gradient norm "
+                f"{logs.get('grad_norm')}): lower --learning-rate and run again; the last checkpoint is kept"
+            )
         self.text = f"loss {loss:.3f}"
         self._write(state, loss=loss, learning_rate=logs["learning_rate"], gradient_norm=logs.get("grad_norm"))
 
@@ -146,8 +151,11 @@ def fine_tune(
 
     Raises
     ------
+    ArtifactError : there are no examples
     ModelError : the loss is no number, or memory ran out
     """
+    if not len(examples):
+        raise ArtifactError("no user of prepare/ has interactions enough to learn from: run `llmi2i prepare` on more")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = options.batch_size // (world * options.gradient_accumulation)
     if share < 1 or share * world * options.gradient_accumulation != options.batch_size:
@@ -173,6 +181,7 @@ def fine_tune(
         seed=options.seed,
         data_seed=options.seed,
         logging_steps=max(1, min(50, steps_per_epoch // 4)),
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=options.checkpoint_steps or steps_per_epoch,
         save_total_limit=2,
@@ -193,7 +202,9 @@ def fine_tune(
         callbacks=[watch],
     )
     trainer.remove_callback(_printer())
-    checkpoint = last_complete_checkpoint(directory) if resume else None
+    if not resume:
+        shutil.rmtree(directory, ignore_errors=True)
+    checkpoint = last_complete_checkpoint(directory)
     done_before = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     _truncate_log(log, done_before)
     model.train()
