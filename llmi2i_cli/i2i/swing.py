@@ -25,10 +25,11 @@ found again by one AND; a user's first two are left out when they are among thes
 Cost. With U_i' the users listed under i: |U_i'|^2 / 2 steps for each item, a few operations for each distinct pair that
 is met, n (n - 1) / 2 additions for each that shares n >= 3 items, |I_u|^2 steps for each user to put the rows together.
 Memory: 8 bytes for each of the sum of |I_u|^2 partial sums, in blocks of items when more than `SUMS_PER_BLOCK`;
-28 bytes an interaction for lists; 12 bytes a user and thread for bits (times the 64-bit words of a long history).
+some 50 bytes an interaction for lists.
 
-With a draw of users, or several blocks, rows take only what was met under their own items: all of these are listed,
-and the other items that a pair may share are looked up, which costs up to |I_v| more for each pair that is met.
+With a draw of users, a pair adds to the rows of only those items that it was met under: all who were drawn are listed,
+and the items with a draw are looked up for the pairs that may share three, at |I_v| steps each. Each block of items
+meets the pairs anew.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.slices import run_slices
 from llmi2i_cli.i2i.swing_kernels import N_HEAVY, Plan, Scoring, list_users, rank_rows, sum_pairs
 
-SUMS_PER_BLOCK = 1 << 27  # partial sums that are held at a time: 1 GiB of float64
+SUMS_PER_BLOCK = 3 << 26  # partial sums that are held at a time: 1.5 GiB of float64
 
 
 def swing_neighbours(
@@ -183,18 +184,28 @@ def _blocks(costs: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
 def _plan(log: Incidence, drawn: NDArray[np.bool_], first_item: int, last_item: int) -> tuple[Plan, NDArray[np.int64]]:
     """How to sum the rows of items first_item .. last_item - 1, and what that costs for each user, int64 (n_users,)."""
     rows = drawn & (log.user_items >= first_item) & (log.user_items < last_item)
-    symmetric = bool(rows.all())
-    if symmetric:
+    only_where_met = not drawn.all()
+    if only_where_met:
+        listed = drawn
+        look_up_below = int(log.user_items[~drawn].max()) + 1
+    else:
         place = np.arange(len(rows)) - np.repeat(log.user_ptr[:-1], log.lengths)
         listed = (place >= 2) | (log.user_items >= N_HEAVY)
         look_up_below = 0
-    else:  # a pair adds to the rows that it was met under; what else it shares is among the items not wholly listed
-        listed = rows
-        look_up_below = int(log.user_items[~rows].max()) + 1
     row_lengths = np.where(rows, np.repeat(log.lengths, log.lengths), 0)
     row_sums = np.where(rows, np.cumsum(row_lengths) - row_lengths, -1)
-    listed_ptr, listed_users, scan_from, heavy = list_users(log, listed)
-    plan = Plan(listed_ptr, listed_users, scan_from, heavy, look_up_below, row_sums, symmetric)
+    listed_ptr, listed_users, scan_from, heavy, look_up_bits = list_users(log, listed, look_up_below)
+    plan = Plan(
+        listed_ptr=listed_ptr,
+        listed_users=listed_users,
+        scan_from=scan_from,
+        heavy=heavy,
+        look_up_below=look_up_below,
+        look_up_bits=look_up_bits,
+        row_sums=row_sums,
+        only_where_met=only_where_met,
+        symmetric=bool(rows.all()),
+    )
     return plan, _sums_by_user(log, listed_ptr[log.user_items + 1] - scan_from) + log.lengths
 
 

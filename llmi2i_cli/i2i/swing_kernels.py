@@ -16,6 +16,7 @@ ONE = np.uint64(1)
 
 
 N_HEAVY = 64  # most popular items: which of them a user has is one word
+USERS_AT_A_TIME = 1 << 14  # v: 512 KiB of bits, which the second-level cache holds
 
 
 class Plan(NamedTuple):
@@ -27,8 +28,10 @@ class Plan(NamedTuple):
     scan_from : int64 (n_entries,), where the scan of user u begins under each of its items: at the first v > u
     heavy : uint64 (n_users,), bit i is set if the user has item i, one of the `N_HEAVY` most popular
     look_up_below : items from `N_HEAVY` to here are looked up for each v that is met
+    look_up_bits : uint64 (n_users,), a bit for each item of the user to look up, by its remainder of 64
     row_sums : int64 (n_entries,), where the |I_u| partial sums of the row (u, i) begin; -1 where u has no row for i
-    symmetric : a pair adds to the rows of all items that it shares, so half of each square is summed and mirrored
+    only_where_met : a pair adds to the rows of items that it was met under; else to those of all that it shares
+    symmetric : every row is there, so half of each square is summed and mirrored
     """
 
     listed_ptr: NDArray[np.int64]
@@ -36,7 +39,9 @@ class Plan(NamedTuple):
     scan_from: NDArray[np.int64]
     heavy: NDArray[np.uint64]
     look_up_below: int
+    look_up_bits: NDArray[np.uint64]
     row_sums: NDArray[np.int64]
+    only_where_met: bool
     symmetric: bool
 
 
@@ -57,9 +62,9 @@ class Scoring(NamedTuple):
 
 @njit(cache=True)
 def list_users(
-    log: Incidence, listed: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.uint64]]:
-    """`listed_ptr`, `listed_users`, `scan_from` and `heavy` of a plan, from `listed`, bool (n_entries,).
+    log: Incidence, listed: NDArray[np.bool_], look_up_below: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """`listed_ptr`, `listed_users`, `scan_from`, `heavy` and `look_up_bits` of a plan.
 
     A user scans the items under which it is listed itself.
     """
@@ -73,16 +78,19 @@ def list_users(
     users = np.empty(ptr[-1], np.int32)
     scan_from = np.empty(len(listed), np.int64)
     heavy = np.zeros(n_users, np.uint64)
+    look_up_bits = np.zeros(n_users, np.uint64)
     for user in range(n_users):
         for entry in range(log.user_ptr[user], log.user_ptr[user + 1]):
             item = log.user_items[entry]
             if item < N_HEAVY:
                 heavy[user] |= ONE << np.uint64(item)
+            elif item < look_up_below:
+                look_up_bits[user] |= ONE << np.uint64(item & 63)
             if listed[entry]:
                 users[fill[item]] = user
                 fill[item] += 1
             scan_from[entry] = fill[item] if listed[entry] else ptr[item + 1]
-    return ptr, users, scan_from, heavy
+    return ptr, users, scan_from, heavy, look_up_bits
 
 
 @njit(cache=True, nogil=True)
@@ -95,104 +103,139 @@ def sum_pairs(
     """
     n_users = len(log.user_ptr) - 1
     weighted = len(log.weights) > 0
-    symmetric = plan.symmetric
-    n_bits = 0
+    looks_up = plan.look_up_below > N_HEAVY
     longest = 0
     for u in range(first_user, last_user):
-        length = log.user_ptr[u + 1] - log.user_ptr[u]
-        longest = max(longest, length)
-        n_bits = max(n_bits, ((length + 63) >> 6) * (n_users - u - 1))
-    bits = np.zeros(n_bits, np.uint64)  # (words of I_u, n_users - u - 1): the items under which each v > u was met
-    met = np.empty(n_bits + 1, np.int32)  # v - u - 1 of each v that was met, once for each of its nonzero words
+        longest = max(longest, log.user_ptr[u + 1] - log.user_ptr[u])
+    width = min(USERS_AT_A_TIME, n_users)
+    bits = np.zeros(((longest + 63) >> 6) * width, np.uint64)  # (words of I_u, width): the items each v was met under
+    met = np.empty(len(bits) + 1, np.int32)  # each v that was met, from first_v, once for each of its nonzero words
     place = np.zeros(len(log.item_ptr) - 1, np.int32)  # of each item in I_u, from 1; 0 where u does not have it
     words = np.empty((longest + 63) >> 6, np.uint64)  # what the pair at hand shares: the bits of places in I_u
-    rows = np.empty(longest, np.int64)  # places of the items whose rows it adds to
+    rows = np.empty(longest, np.int64)  # places of the items whose rows it may add to
     columns = np.empty(longest, np.int64)  # places of all items that it shares, ascending
     v_weights = np.empty(longest, np.float64)  # c_vi by place of i
+    scanned = plan.scan_from[
+        log.user_ptr[first_user] : log.user_ptr[last_user]
+    ].copy()  # how far each list has been read
 
+    for first_v in range(first_user + 1, n_users, USERS_AT_A_TIME):
+        last_v = min(first_v + USERS_AT_A_TIME, n_users)
+        for u in range(first_user, min(last_user, last_v - 1)):
+            start = log.user_ptr[u]
+            length = log.user_ptr[u + 1] - start
+            n_words = (length + 63) >> 6
+            for k in range(length):
+                place[log.user_items[start + k]] = k + 1
+            n_heavy = count_ones(plan.heavy[u])  # the heavy items are the first of u
+            light = ~np.uint64(0) << np.uint64(n_heavy) if n_heavy < N_HEAVY else np.uint64(0)
+            n_unseen = 0  # items to look up that share their bit with another one of u
+            if looks_up:
+                for k in range(n_heavy, length):
+                    n_unseen += log.user_items[start + k] < plan.look_up_below
+                n_unseen -= count_ones(plan.look_up_bits[u])
+
+            n_met = _meet(u, first_v, last_v, width, log, plan, scanned[start - log.user_ptr[first_user] :], bits, met)
+            for m in range(n_met):
+                v = first_v + met[m]
+                heavy = plan.heavy[u] & plan.heavy[v]
+                met_under = bits[met[m]]
+                bits[met[m]] = 0
+                shared = count_ones(heavy) + count_ones(met_under & light)
+                at_most = shared
+                if looks_up:
+                    at_most += count_ones(plan.look_up_bits[u] & plan.look_up_bits[v]) + n_unseen
+                if n_words == 1 and at_most < 3:
+                    continue  # most pairs end here
+                words[0] = met_under
+                for w in range(1, n_words):
+                    words[w] = bits[w * width + met[m]]
+                    bits[w * width + met[m]] = 0
+                    shared += count_ones(words[w])
+                    met_under |= words[w]
+                if met_under == 0:
+                    continue  # a long history's v, already done when it was met under an earlier word
+                n_rows = _places_of_ones(words, n_words, rows) if plan.only_where_met else 0
+                words[0] &= light
+                if looks_up:
+                    shared += _look_up(v, log, plan, place, words)
+                if shared < 3:
+                    continue
+
+                n_columns = 0
+                while heavy:
+                    columns[n_columns] = place[lowest_one(heavy)] - 1
+                    n_columns += 1
+                    heavy &= heavy - ONE
+                n_columns += _places_of_ones(words, n_words, columns[n_columns:])
+                if weighted:
+                    for entry in range(log.user_ptr[v], log.user_ptr[v + 1]):
+                        k = place[log.user_items[entry]] - 1
+                        if k >= 0:
+                            v_weights[k] = log.weights[entry]
+                gain = scoring.user_weights[v] * scoring.excess[shared]
+                for x in range(n_rows if plan.only_where_met else n_columns):
+                    k = rows[x] if plan.only_where_met else columns[x]
+                    row = plan.row_sums[start + k]
+                    if row < 0:
+                        continue
+                    for y in range(x + 1 if plan.symmetric else 0, n_columns):
+                        if weighted:
+                            sums[row + columns[y]] += gain * (v_weights[k] * v_weights[columns[y]])
+                        else:
+                            sums[row + columns[y]] += gain
+            for k in range(length):
+                place[log.user_items[start + k]] = 0
     for u in range(first_user, last_user):
-        start = log.user_ptr[u]
-        n_words = (log.user_ptr[u + 1] - start + 63) >> 6
-        width = n_users - u - 1
-        n_heavy = count_ones(plan.heavy[u])  # the heavy items are the first of u
-        light = ~np.uint64(0) << np.uint64(n_heavy) if n_heavy < N_HEAVY else np.uint64(0)
-        n_met = _meet(u, log, plan, place, bits, met)
-        for m in range(n_met):
-            v = u + 1 + met[m]
-            heavy = plan.heavy[u] & plan.heavy[v]
-            met_under = bits[met[m]]
-            bits[met[m]] = 0
-            shared = count_ones(heavy) + count_ones(met_under & light)
-            if n_words == 1 and symmetric and shared < 3:
-                continue  # most pairs end here
-            words[0] = met_under
-            for w in range(1, n_words):
-                words[w] = bits[w * width + met[m]]
-                bits[w * width + met[m]] = 0
-                shared += count_ones(words[w])
-                met_under |= words[w]
-            if met_under == 0:
-                continue  # a long history's v, already done when it was met under an earlier word
-            n_rows = 0 if symmetric else _places_of_ones(words, n_words, rows)
-            words[0] &= light
-            for entry in range(log.user_ptr[v] + count_ones(plan.heavy[v]), log.user_ptr[v + 1]):
-                if log.user_items[entry] >= plan.look_up_below:
-                    break
-                k = place[log.user_items[entry]] - 1
-                if k >= 0:
-                    word = words[k >> 6]
-                    words[k >> 6] = word | (ONE << np.uint64(k & 63))
-                    shared += words[k >> 6] != word
-            if shared < 3:
-                continue
-
-            n_columns = 0
-            while heavy:
-                columns[n_columns] = place[lowest_one(heavy)] - 1
-                n_columns += 1
-                heavy &= heavy - ONE
-            n_columns += _places_of_ones(words, n_words, columns[n_columns:])
-            if symmetric:
-                n_rows = n_columns
-            if weighted:
-                for entry in range(log.user_ptr[v], log.user_ptr[v + 1]):
-                    k = place[log.user_items[entry]] - 1
-                    if k >= 0:
-                        v_weights[k] = log.weights[entry]
-            gain = scoring.user_weights[v] * scoring.excess[shared]
-            for x in range(n_rows):
-                k = columns[x] if symmetric else rows[x]
-                row = plan.row_sums[start + k]
-                for y in range(x + 1 if symmetric else 0, n_columns):
-                    if weighted:
-                        sums[row + columns[y]] += gain * (v_weights[k] * v_weights[columns[y]])
-                    else:
-                        sums[row + columns[y]] += gain
         _finish_square(u, log, plan, scoring, sums)
-        for entry in range(start, log.user_ptr[u + 1]):
-            place[log.user_items[entry]] = 0
 
 
 @njit(cache=True)
 def _meet(
-    u: int, log: Incidence, plan: Plan, place: NDArray[np.int32], bits: NDArray[np.uint64], met: NDArray[np.int32]
+    u: int,
+    first_v: int,
+    last_v: int,
+    width: int,
+    log: Incidence,
+    plan: Plan,
+    scanned: NDArray[np.int64],
+    bits: NDArray[np.uint64],
+    met: NDArray[np.int32],
 ) -> int:
-    """Scan the items of u: set `place`, set a bit for each (v, item) and note each v > u in `met`; returns how many."""
-    start = log.user_ptr[u]
-    width = len(log.user_ptr) - 2 - u
+    """Scan the items of u for first_v <= v < last_v: set the bit of each (v, item), note v in `met`; returns how many.
+
+    `scanned`, int64 (|I_u|,) or longer, is where each scan begins, and then where it ended.
+    """
     n_met = 0
-    for k in range(log.user_ptr[u + 1] - start):
-        item = log.user_items[start + k]
-        place[item] = k + 1
+    for k in range(log.user_ptr[u + 1] - log.user_ptr[u]):
+        end = plan.listed_ptr[log.user_items[log.user_ptr[u] + k] + 1]
         bit = ONE << np.uint64(k & 63)
-        plane = (k >> 6) * width - (u + 1)
-        for listed in range(plan.scan_from[start + k], plan.listed_ptr[item + 1]):
+        plane = (k >> 6) * width - first_v
+        listed = scanned[k]
+        while listed < end and plan.listed_users[listed] < last_v:
             v = plan.listed_users[listed]
             word = bits[plane + v]
             bits[plane + v] = word | bit
-            met[n_met] = v - (u + 1)
+            met[n_met] = v - first_v
             n_met += word == 0
+            listed += 1
+        scanned[k] = listed
     return n_met
+
+
+@njit(cache=True)
+def _look_up(v: int, log: Incidence, plan: Plan, place: NDArray[np.int32], words: NDArray[np.uint64]) -> int:
+    """Set the bits of the items of v to look up that u has too; returns how many were not set before."""
+    n_new = 0
+    for entry in range(log.user_ptr[v] + count_ones(plan.heavy[v]), log.user_ptr[v + 1]):
+        if log.user_items[entry] >= plan.look_up_below:
+            break
+        k = place[log.user_items[entry]] - 1
+        if k >= 0:
+            word = words[k >> 6]
+            words[k >> 6] = word | (ONE << np.uint64(k & 63))
+            n_new += words[k >> 6] != word
+    return n_new
 
 
 @njit(cache=True)
