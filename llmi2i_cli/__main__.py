@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        return int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
+        status = int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
+        sys.stdout.flush()  # here, where a reader that has gone can still be told from success
+        return status
     except TyperException as error:
         return _fail(error.format_message(), error.exit_code)
     except Llmi2iError as error:

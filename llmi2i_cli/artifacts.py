@@ -68,7 +68,7 @@ def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
     ArtifactError : no readable Parquet file, or a column of `schema` is missing or of another type
     """
     try:
-        frame = pl.scan_parquet(path)
+        frame = pl.scan_parquet(path, glob=False)
         found = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactError(f"{path} is no readable Parquet file (damaged or foreign): {remedy}") from error
@@ -82,7 +82,11 @@ def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
 
 def read_table(path: Path, schema: Schema, remedy: str) -> pl.DataFrame:
     """`scan_table`, collected; rows keep the file's order."""
-    frame = scan_table(path, schema, remedy)
+    return _collect(scan_table(path, schema, remedy), path, remedy)
+
+
+def _collect(frame: pl.LazyFrame, path: Path, remedy: str) -> pl.DataFrame:
+    """Read what a lazy frame on `path` asks for; damage that the file's header did not show is an ArtifactError."""
     try:
         return frame.collect()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -110,6 +114,16 @@ def write_table(frame: pl.DataFrame, path: Path, schema: Schema | None = None) -
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         frame.write_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[arg-type]
+    except pl.exceptions.PolarsError as error:
+        raise OSError(str(error)) from error
+    temporary.replace(path)
+
+
+def sink_table(frame: pl.LazyFrame, path: Path, *, row_group_size: int) -> None:
+    """`write_table` for what does not fit into memory: the rows are streamed, in their order."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        frame.sink_parquet(temporary, row_group_size=row_group_size, **PARQUET_OPTIONS)  # type: ignore[call-overload]
     except pl.exceptions.PolarsError as error:
         raise OSError(str(error)) from error
     temporary.replace(path)
@@ -196,7 +210,8 @@ def to_histories(frame: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, 
 def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histories:
     """The interactions of some splits, one row per user of ``prepare/users.parquet``, oldest first."""
     path = "prepare/interactions.parquet"
-    frame = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits))).collect()
+    asked = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits)))
+    frame = _collect(asked, workdir / path, _remedy(workdir, path))
     item_ids = read_artifact(workdir, "prepare/items.parquet")["item_id"]
     return to_histories(frame, read_user_ids(workdir), item_ids, path)
 
@@ -212,5 +227,6 @@ def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:
 
 def has_split(workdir: Path, split: str) -> bool:
     """Whether the prepared log holds interactions of `split`."""
-    rows = scan_artifact(workdir, "prepare/interactions.parquet").filter(pl.col("split") == split)
-    return not rows.head(1).collect().is_empty()
+    path = "prepare/interactions.parquet"
+    rows = scan_artifact(workdir, path).filter(pl.col("split") == split).head(1)
+    return not _collect(rows, workdir / path, _remedy(workdir, path)).is_empty()

@@ -72,10 +72,10 @@ def _print_json(result: Any) -> None:
 
 def _print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
     """What a stage did: its manifest as JSON, or the rows that it wrote and what it chose as a table."""
-    if manifest is None:  # another shard will finish the stage
-        return
     if as_json:
         _print_json(manifest)
+        return
+    if manifest is None:  # another shard will finish the stage
         return
     from llmi2i_cli.tables import print_table
     from llmi2i_cli.workdir import MANIFEST_KEYS

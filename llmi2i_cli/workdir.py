@@ -22,6 +22,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
+from llmi2i_cli.errors import ArtifactError, InputError, Llmi2iError, UsageError, WorkdirError
 
 MODELS = ("swing", "bm25", "bpr", "youtubednn")
 DATA = ("real", "fused")
@@ -73,6 +74,15 @@ class Stage:
     def manifest_name(self, variant: Mapping[str, str]) -> str:
         label = self.label.format(**variant)
         return f"{label}.manifest.json" if label else "manifest.json"
+
+    def partial_prefix(self, variant: Mapping[str, str]) -> str:
+        """What the names of this variant's partial directories begin with; 16 hexadecimal digits follow."""
+        label = self.label.format(**variant)
+        return f".partial-{label}-" if label else ".partial-"
+
+    def partials(self, workdir: Path, variant: Mapping[str, str]) -> list[Path]:
+        """Partial directories of this variant, and of no other stage that writes into the same folder."""
+        return sorted((workdir / self.folder).glob(self.partial_prefix(variant) + "[0-9a-f]" * 16))
 
     def inputs_of(self, variant: Mapping[str, str]) -> list[str]:
         """Paths, relative to the work directory, that this variant reads."""
@@ -187,8 +197,9 @@ def producer_of(path: str) -> str:
             for name, option in {**dict.fromkeys(stage.writes, ""), **stage.extras}.items():
                 if path == f"{stage.folder}/{name.format(**variant)}":
                     options = [f"--{key} {value}" for key, value in variant.items()]
-                    return " ".join(filter(None, ("llmi2i", stage.name, *options, option)))
-    return "llmi2i prepare"
+                    arguments = "INPUT..." if stage.name == "prepare" else ""
+                    return " ".join(filter(None, ("llmi2i", stage.name, arguments, *options, option)))
+    return "llmi2i prepare INPUT..."
 
 
 def require(workdir: Path, path: str) -> Path:
@@ -212,11 +223,14 @@ def _files_under(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def _describe(path: Path, relative_to: Path, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Size, time and digest of a file, or of each file of a directory; unchanged size and time spare the digest."""
+def _describe(path: Path, relative_to: Path | None, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Size, time and digest of a file, or of each file of a directory; unchanged size and time spare the digest.
+
+    Names are relative to `relative_to`, or as they are when that is None.
+    """
     described = {}
     for file in _files_under(path):
-        name = os.path.relpath(file, relative_to)
+        name = str(file) if relative_to is None else os.path.relpath(file, relative_to)
         stat = file.stat()
         entry: dict[str, Any] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
         before = known.get(name, {})
@@ -236,7 +250,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("fingerprint") else None
+    return manifest if isinstance(manifest, dict) and all(key in manifest for key in MANIFEST_KEYS) else None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -286,10 +300,13 @@ def _lock(workdir: Path, name: str, busy: str, *, wait: bool = False) -> Iterato
     When another process holds it, `wait` for it or raise WorkdirError naming it.
     """
     folder = workdir / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.lock"
     while True:
-        handle = path.open("a+")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = path.open("a+")
+        except FileNotFoundError:  # another process let go of its lock just now and took the empty folder away
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -331,12 +348,12 @@ class StageRun:
     def __init__(self, workdir: Path, stage: Stage, variant: Mapping[str, str], fingerprint: str) -> None:
         self.workdir, self.stage, self.variant, self.fingerprint = workdir, stage, dict(variant), fingerprint
         self.folder = workdir / stage.folder
-        label = stage.label.format(**variant)
-        self._partial_prefix = f".partial-{label}-" if label else ".partial-"
+        self._partial_prefix = stage.partial_prefix(variant)
         self.partial = self.folder / f"{self._partial_prefix}{fingerprint[:16]}"
         self.manifest_path = self.folder / stage.manifest_name(variant)
         self.manifest: dict[str, Any] | None = None
         self.up_to_date = False
+        self._publishing = False
         self._description: dict[str, Any] = {}
         self._started = time.monotonic()
 
@@ -376,10 +393,22 @@ class StageRun:
         return manifest
 
     @contextlib.contextmanager
-    def publishing(self) -> Iterator[None]:
-        """Hold the one lock under which outputs are moved into the folder; shards of a stage take turns here."""
-        with _lock(self.workdir, f"publish{self._partial_prefix}{self.stage.folder}", self.stage.name, wait=True):
-            yield
+    def publishing(self) -> Iterator[dict[str, Any] | None]:
+        """Hold the one lock under which outputs are completed and moved into the folder; shards take turns here.
+
+        Yields the manifest if another shard has published while this one waited (there is then nothing left to do),
+        else None. `publish` takes the lock by itself; a block around it keeps what comes before under the lock, too.
+        """
+        if self._publishing:
+            yield None
+            return
+        name = f"publish{self._partial_prefix}{self.stage.folder}"
+        with _lock(self.workdir, name, f"`llmi2i {self.stage.name}`", wait=True):
+            self._publishing = True
+            try:
+                yield None if self.partial.exists() else read_manifest(self.manifest_path)
+            finally:
+                self._publishing = False
 
     def _install(self, manifest: dict[str, Any]) -> None:
         """Move outputs and then the manifest into place. Safe to repeat after a kill: what has moved is skipped."""
@@ -397,7 +426,11 @@ class StageRun:
                 source.replace(target)
         (self.partial / "manifest.json").replace(self.manifest_path)
         self.manifest = manifest
-        for leftover in self.folder.glob(f"{self._partial_prefix}*"):
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove partial work that a published result has made useless, whatever options it was begun with."""
+        for leftover in self.stage.partials(self.workdir, self.variant):
             shutil.rmtree(leftover, ignore_errors=True)
 
     def discard(self) -> None:
@@ -429,7 +462,6 @@ def stage_run(
     variant: Mapping[str, str] | None = None,
     files: Sequence[Path] = (),
     also_reads: Sequence[str] = (),
-    resumable: bool = True,
     force: bool = False,
     shard: str = "",
 ) -> Iterator[StageRun]:
@@ -441,7 +473,6 @@ def stage_run(
     variant : values for the stage's ``{model}``, ``{data}``, ...
     files : inputs outside the work directory, as the user named them
     also_reads : further inputs inside the work directory that some options ask for
-    resumable : keep partial work when the run ends with an error; without it an error leaves nothing behind
     force : run although everything is up to date
     shard : ``"2-of-8"``; shards of a stage have a lock each and share the partial directory
 
@@ -451,14 +482,10 @@ def stage_run(
     WorkdirError : the directory is not writable, or another process is running this stage in it
     """
     stage, variant = STAGES[name], dict(variant or {})
-    known = read_manifest(workdir / stage.folder / stage.manifest_name(variant)) or {"inputs": {}}
-    inputs: dict[str, dict[str, Any]] = {}
-    for path in (*stage.inputs_of(variant), *also_reads):
-        inputs |= _describe(require(workdir, path), workdir, known["inputs"])
-    for file in files:
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
-        inputs |= {str(file.resolve()): entry for entry in _describe(file.resolve(), Path("/"), {}).values()}
+    try:
+        inputs = _read_inputs(workdir, stage, variant, also_reads, files)
+    except OSError as error:
+        raise _workdir_error(error, workdir) from error
     description = {
         "options": json.loads(json.dumps(dict(options), default=str)),
         "variant": variant,
@@ -478,14 +505,15 @@ def stage_run(
             _resume_publication(run)
             run.up_to_date = not force and _still_current(run, inputs)
             if not run.up_to_date:
-                if not resumable:
-                    run.discard()
                 run.partial.mkdir(exist_ok=True)
+            elif not shard:
+                run._sweep()  # what a kill at the very end of the publication has left
             try:
                 yield run
-            except BaseException:
-                if not resumable and not run.up_to_date:
-                    run.discard()
+            except Llmi2iError:
+                if not shard:
+                    with contextlib.suppress(OSError):
+                        run.partial.rmdir()  # only if nothing was done before the mistake was found
                 raise
     except OSError as error:
         raise _workdir_error(error, workdir) from error
@@ -494,6 +522,22 @@ def stage_run(
             if not was_there:
                 with contextlib.suppress(OSError):
                     made.rmdir()  # only if the run left it empty
+
+
+def _read_inputs(
+    workdir: Path, stage: Stage, variant: Mapping[str, str], also_reads: Sequence[str], files: Sequence[Path]
+) -> dict[str, dict[str, Any]]:
+    """Describe everything that a run reads: artifacts by their path in the work directory, other files by their own."""
+    manifest = read_manifest(workdir / stage.folder / stage.manifest_name(variant))
+    known = manifest["inputs"] if manifest else {}
+    inputs: dict[str, dict[str, Any]] = {}
+    for path in (*stage.inputs_of(variant), *also_reads):
+        inputs |= _describe(require(workdir, path), workdir, known)
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: no such file")
+        inputs |= _describe(file.resolve(), None, known)
+    return inputs
 
 
 def _resume_publication(run: StageRun) -> None:
@@ -520,26 +564,31 @@ def _still_current(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> bo
 def _refresh_times(run: StageRun, manifest: dict[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> None:
     """Give outputs that are up to date a time after their inputs', so that make, too, sees them as up to date."""
     newest_input = max((entry["mtime_ns"] for entry in inputs.values()), default=0)
-    outputs = [run.folder / name for name in manifest["outputs"]]
-    oldest_output = min((path.stat().st_mtime_ns for path in outputs), default=newest_input)
-    if oldest_output >= newest_input and manifest["inputs"] == inputs:
+    files = [run.folder / name for name in manifest["outputs"]]
+    folders = {run.folder / Path(name).parts[0] for name in manifest["outputs"]}  # directories are targets, too
+    dated = [path for path in dict.fromkeys((*files, *folders)) if path.stat().st_mtime_ns < newest_input]
+    now = max(time.time_ns(), newest_input)
+    for path in dated:
+        os.utime(path, ns=(now, now))
+    times = {os.path.relpath(path, run.folder): path.stat().st_mtime_ns for path in files}
+    if manifest["inputs"] == inputs and all(manifest["outputs"][name]["mtime_ns"] == at for name, at in times.items()):
         return
-    for path in outputs:
-        if path.stat().st_mtime_ns < newest_input:
-            os.utime(path)
-        manifest["outputs"][os.path.relpath(path, run.folder)]["mtime_ns"] = path.stat().st_mtime_ns
+    for name, at in times.items():
+        manifest["outputs"][name]["mtime_ns"] = at
     manifest["inputs"] = dict(inputs)
     write_json(run.manifest_path, manifest)
 
 
 def _workdir_error(error: OSError, workdir: Path) -> WorkdirError:
-    where = error.filename or workdir
-    if error.errno == errno.ENOSPC:
+    where, number = error.filename or workdir, error.errno
+    if number is None and (told := re.search(r"os error (\d+)", str(error))):  # Polars keeps it in the text alone
+        number = int(told[1])
+    if number == errno.ENOSPC:
         return WorkdirError(
             f"no space left on the device that holds {workdir}: free some and run the same command again"
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return WorkdirError(f"{where} is not writable: change its permissions or use another --workdir")
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return WorkdirError(f"{where} cannot be read or written: change its permissions or use another --workdir")
+    if number in (errno.ENOTDIR, errno.EEXIST):
         return WorkdirError(f"{where} is not a directory: use another --workdir")
     return WorkdirError(f"{where}: {error.strerror or error}; the work done so far is kept, run the same command again")

@@ -94,7 +94,7 @@ class BucketedLog:
             return
         path = self.folder / "core-items.parquet"
         if path.exists():
-            items = pl.read_parquet(path)["item_id"]
+            items = pl.read_parquet(path, glob=False)["item_id"]
         else:
             counts = add_counts([degrees(self._read(bucket)) for bucket in range(self.n_buckets)])
             items = self._enough_users(counts)
@@ -116,7 +116,9 @@ class BucketedLog:
 
     def count_clean(self) -> int:
         """Interactions before the k-core and the cap."""
-        return sum(pl.scan_parquet(self._clean_file(b)).select(pl.len()).collect().item() for b in self.buckets)
+        return sum(
+            pl.scan_parquet(self._clean_file(b), glob=False).select(pl.len()).collect().item() for b in self.buckets
+        )
 
     @property
     def buckets(self) -> range:

@@ -42,31 +42,34 @@ def filter_candidates(
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts import SCORED, SCORED_REAL
-        from llmi2i_cli.blocks import compute_blocks, merge_blocks
+        from llmi2i_cli.blocks import compute_blocks, merge_blocks, missing_blocks
 
         judge = _Judge(workdir, attention, min_confidence)
         tables = {"scored": (judge.candidates_of_block, judge.n_candidate_blocks, SCORED)}
         if include_real:
             tables["scored-real"] = (judge.real_of_block, judge.n_real_blocks, SCORED_REAL)
-        missing: list[int] = []
         for name, (make, n_blocks, schema) in tables.items():
             with progress_bar(f"Filtering, blocks of users ({name})") as bar:
-                missing += compute_blocks(run, name, n_blocks, make, schema, shards=shards, shard=shard, bar=bar)
-        if missing:
-            notice(f"filter: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
-            return None
-        rows, kept = {}, {}
-        for name, (_, n_blocks, schema) in tables.items():
-            output = f"{name}.parquet"
-            rows[output] = merge_blocks(run, name, n_blocks, schema, run.output(output))
-            kept[output] = _kept(run.output(output))
-        return run.publish(rows=rows, kept=kept)
+                compute_blocks(run, name, n_blocks, make, schema, shards=shards, shard=shard, bar=bar)
+        with run.publishing() as published:
+            if published:
+                return published
+            missing = [b for name, (_, n_blocks, _) in tables.items() for b in missing_blocks(run, name, n_blocks)]
+            if missing:
+                notice(f"filter: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
+                return None
+            rows, kept = {}, {}
+            for name, (_, n_blocks, schema) in tables.items():
+                output = f"{name}.parquet"
+                rows[output] = merge_blocks(run, name, n_blocks, schema, run.output(output))
+                kept[output] = _kept(run.output(output))
+            return run.publish(rows=rows, kept=kept)
 
 
 def _kept(path: Path) -> int:
     import polars as pl
 
-    return int(pl.scan_parquet(path).select(pl.col("keep").sum()).collect().item())
+    return int(pl.scan_parquet(path, glob=False).select(pl.col("keep").sum()).collect().item())
 
 
 class _Judge:

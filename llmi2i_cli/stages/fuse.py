@@ -61,8 +61,8 @@ def fuse(
         from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, select
 
         user_ids, item_ids = read_user_ids(workdir), read_catalogue(workdir).ids
-        candidates = _read_candidates(workdir, user_ids, item_ids)
         real = _real_rows(workdir, include_real)
+        candidates = _read_candidates(workdir, user_ids, item_ids, real)
         if tune is not False and can_tune:
             choice, chosen_with = _tune(workdir, run, real, candidates, given)
         else:
@@ -87,10 +87,11 @@ def read_sweep(path: Path) -> pl.DataFrame:
     """The sweep of a tuned `fuse`: one row a point of the grid, the data of the paper's Figure 5."""
     import polars as pl
 
-    return pl.read_parquet(path)
+    return pl.read_parquet(path, glob=False)
 
 
-def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
+def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series, real: pl.DataFrame) -> Candidates:
+    """The scored candidates of users who have rows in `real`: what has no history left has nothing to be added to."""
     import numpy as np
 
     from llmi2i_cli.artifacts import read_artifact, with_index
@@ -98,6 +99,7 @@ def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) ->
 
     path = "filter/scored.parquet"
     frame = with_index(with_index(read_artifact(workdir, path), user_ids, "user_id", path), item_ids, "item_id", path)
+    frame = frame.join(real.select("user_id").unique(), on="user_id", how="semi", maintain_order="left")
     frame = frame.sort("user_id_index", "rank", maintain_order=True)
     return Candidates(
         users=frame["user_id_index"].to_numpy().astype(np.int64),

@@ -276,10 +276,10 @@ def _concatenate_parts(log: BucketedLog, run: StageRun) -> None:
 
 def _summary(run: StageRun) -> dict[str, Any]:
     """The counts that describe the prepared log."""
-    splits = pl.scan_parquet(run.output("interactions.parquet")).group_by("split").len().collect()
+    splits = pl.scan_parquet(run.output("interactions.parquet"), glob=False).group_by("split").len().collect()
     of_split = dict(splits.iter_rows())
-    items = pl.read_parquet(run.output("items.parquet"))
-    n_users = pl.scan_parquet(run.output("users.parquet")).select(pl.len()).collect().item()
+    items = pl.read_parquet(run.output("items.parquet"), glob=False)
+    n_users = pl.scan_parquet(run.output("users.parquet"), glob=False).select(pl.len()).collect().item()
     n_interactions = sum(of_split.values())
     long_tail = int(items["is_long_tail"].sum())
     return {

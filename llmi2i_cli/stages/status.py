@@ -25,7 +25,7 @@ def status(workdir: Path) -> list[dict[str, Any]]:
     for stage in STAGES.values():
         found = [_row(workdir, stage, path, stale_folders) for path in _manifests(workdir, stage)]
         if not found and not stage.name.endswith("-only"):
-            interrupted = any((workdir / stage.folder).glob(".partial-*"))
+            interrupted = any(stage.partials(workdir, variant) for variant in stage.variants)
             state = "partial" if interrupted else "missing"
             why = "interrupted: the same command goes on" if interrupted else ""
             found = [{"stage": stage.name, "variant": "", "state": state, "why": why, "rows": None, "seconds": None}]
