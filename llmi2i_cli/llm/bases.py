@@ -19,7 +19,7 @@ import polars as pl
 import torch
 
 from llmi2i_cli.artifacts import Catalogue, write_table
-from llmi2i_cli.errors import ArtifactError, ModelError
+from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
 from llmi2i_cli.llm.item_model import ItemModel, RaggedTokens, TokenLayout
 from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, Preset, TrainingDefaults
 from llmi2i_cli.llm.prompts import tokenize_distinct
@@ -50,6 +50,16 @@ class Base:
     title_words: RaggedTokens | None
     from_scratch: bool
     defaults: TrainingDefaults
+
+    def max_length(self, asked: int | None) -> int:
+        """Tokens that a prompt may have: `asked`, or else the default, as far as the base's positions reach.
+
+        UsageError if more is asked for than the base has positions.
+        """
+        limit = getattr(self.llm.config, "max_position_embeddings", None) or self.defaults.max_length
+        if asked is not None and asked > limit:
+            raise UsageError(f"--max-length {asked} is more than the {limit} positions of the base model")
+        return asked or min(self.defaults.max_length, limit)
 
 
 @dataclass(frozen=True)
@@ -142,20 +152,21 @@ def _from_preset(
 
 
 def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModelForCausalLM, AutoTokenizer
 
+    implementation = attention_implementation(attention)
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec)
-        llm = AutoModelForCausalLM.from_pretrained(
-            spec, attn_implementation=attention_implementation(attention), dtype=torch.float32
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        llm = AutoModelForCausalLM.from_pretrained(spec, attn_implementation=implementation, dtype=torch.float32)
+    except Exception as error:  # safetensors and tokenizers raise types of their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         known = ", ".join(PRESETS)
         raise ModelError(
             f"{spec} is no causal language model that can be loaded ({reason}): "
             f"give a local directory, a hub id or a preset ({known})"
         ) from error
+    if type(llm.config) in MODEL_FOR_MASKED_LM_MAPPING and not llm.config.is_decoder:
+        raise ModelError(f"{spec} is a masked language model ({llm.config.model_type}): give a causal one")
     if llm.get_output_embeddings() is None:
         raise ModelError(f"{spec} has no output embeddings: it is no causal language model")
     return llm, tokenizer
@@ -246,8 +257,9 @@ def load_checkpoint(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     card = read_card(directory, item_ids, remedy)
+    implementation = attention_implementation(attention)
     try:
-        llm = AutoModelForCausalLM.from_pretrained(directory, attn_implementation=attention_implementation(attention))
+        llm = AutoModelForCausalLM.from_pretrained(directory, attn_implementation=implementation)
         tokenizer = AutoTokenizer.from_pretrained(directory)
     except Exception as error:  # safetensors and tokenizers raise types of their own
         raise ArtifactError(f"{directory} is damaged ({type(error).__name__}): {remedy}") from error

@@ -78,7 +78,7 @@ def rank_block(
         owner = np.repeat(np.arange(len(users)), [len(seen.row(user)) for user in users])
         items = np.concatenate([seen.row(user) for user in users]) if len(users) else np.zeros(0, np.int32)
         logits[torch.from_numpy(owner).to(device), torch.from_numpy(items).long().to(device)] = -torch.inf
-    logprobs = torch.log_softmax(logits, dim=1)
+    logprobs = torch.log_softmax(logits, dim=1).masked_fill(logits == -torch.inf, -torch.inf)  # all seen: no NaN
     found = min(top_n, logits.shape[1])
     values, chosen = logprobs.topk(found, dim=1)
     items_out = np.full((len(users), top_n), -1, np.int32)

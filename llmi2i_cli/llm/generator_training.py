@@ -32,8 +32,8 @@ class GeneratorExamples:
         self, pieces: PromptPieces, histories: Histories, item_weights: NDArray[np.float32], max_length: int
     ) -> None:
         self.pieces, self.histories, self.item_weights, self.max_length = pieces, histories, item_weights, max_length
-        bare = len(pieces.prefix(0)) == 0 if histories.n_users else True
-        self.users = np.flatnonzero(histories.lengths >= (2 if bare else 1))
+        # With nothing before it, a first item is no target but only the context of the second.
+        self.users = np.flatnonzero(histories.lengths >= np.where(pieces.prefix_lengths(histories.n_users), 1, 2))
 
     def __len__(self) -> int:
         return len(self.users)
@@ -62,7 +62,9 @@ def prepare_generator(options: GeneratorOptions, catalogue: Catalogue, profiles:
     template = BARE["generator"] if bare else read_template(options.template, "generator")
     titles = None if base.from_scratch else base.titles
     pieces = build_pieces(base.tokenizer, base.layout, template, profiles=profiles, titles=titles)
-    return PreparedGenerator(base, pieces, template, base.defaults, options.max_length or base.defaults.max_length)
+    max_length = base.max_length(options.max_length)
+    pieces.check_room(max_length)
+    return PreparedGenerator(base, pieces, template, base.defaults, max_length)
 
 
 def item_weights(catalogue: Catalogue, alpha: float, beta: float) -> NDArray[np.float32]:
@@ -165,8 +167,8 @@ def train_generator(
 def validation_recall(
     generator: Generator, histories: Histories, validation: Histories, catalogue: Catalogue, k: int = 10
 ) -> Mapping[str, float]:
-    """Recall@k of the next item over a fixed sample of users, for all targets and for those of the train tail."""
-    users = np.flatnonzero(validation.lengths > 0)
+    """Recall@k of the next item over a fixed sample of users with a history, for all targets and those of the tail."""
+    users = np.flatnonzero((validation.lengths > 0) & (histories.lengths > 0))
     if len(users) > VALIDATION_USERS:
         users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
     hits, tail = [], []

@@ -80,7 +80,8 @@ class TitleWords(nn.Module):
         super().__init__()
         lengths = np.diff(titles.ptr)
         item_of = np.repeat(np.arange(len(lengths)), lengths)
-        document_frequency = np.bincount(titles.tokens, minlength=base_vocab)
+        once = np.unique(np.stack([item_of, titles.tokens]), axis=1)[1]  # a word counts once for each title
+        document_frequency = np.bincount(once, minlength=base_vocab)
         weight = np.log((1 + len(lengths)) / (1 + document_frequency))[titles.tokens]
         total = np.bincount(item_of, weights=weight, minlength=len(lengths))
         weight = weight / np.maximum(total, 1e-9)[item_of]

@@ -153,6 +153,7 @@ def train_discriminator(
         profiles=profiles,
         titles=None if base.from_scratch else base.titles,
     )
+    pieces.check_room(max_length, positions.features.shape[1])
     discriminator = Discriminator(model, pieces, pad_token_of(base.tokenizer), max_length)
     steps = fine_tune(
         model,

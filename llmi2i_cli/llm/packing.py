@@ -45,7 +45,7 @@ class PackedRows:
     Attributes
     ----------
     input_ids, position_ids : int64 (R, L)
-    segments : int32 (R, L), 0 = padding, else the number of the sequence in its row, from 1
+    segments : int32 (R, L), 0 = padding, else the number of the sequence in the batch, from 1
     groups : int32 (R, L)
     outputs : int64 (M,), indices into the flattened (R * L) positions
     """

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.errors import InputError
+from llmi2i_cli.errors import InputError, UsageError
 from llmi2i_cli.llm.item_model import RaggedTokens, TokenLayout
 from llmi2i_cli.llm.packing import TokenSequence
 
@@ -32,7 +32,7 @@ BARE = {"generator": "{profile}{history}", "discriminator": "{profile}{history}{
 
 
 def read_template(path: Path | None, role: str) -> str:
-    """A user's template file, or the one that comes with the package. InputError if a place is missing or repeated."""
+    """A user's template file, or the one that comes with the package. InputError if its places are not as they must be."""
     if path is None:
         return resources.files("llmi2i_cli.llm").joinpath(f"templates/{role}.txt").read_text(encoding="utf-8").strip()
     try:
@@ -40,12 +40,17 @@ def read_template(path: Path | None, role: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a template: {error}") from error
     places = PLACES if role == "discriminator" else PLACES[:2]
-    for place in places:
-        if text.count(f"{{{place}}}") != (1 if place != "profile" else text.count("{profile}")):
-            raise InputError(f"{path}: a {role} template needs {{{place}}} exactly once")
+    for place in PLACES:
+        times = text.count(f"{{{place}}}")
+        if place not in places and times:
+            raise InputError(f"{path}: a {role} template has no {{{place}}}: take it out")
+        if times > 1 or (times == 0 and place in places and place != "profile"):
+            raise InputError(f"{path}: a {role} template needs {{{place}}} exactly once, and it is there {times} times")
     found = [text.find(f"{{{place}}}") for place in places if f"{{{place}}}" in text]
     if found != sorted(found):
         raise InputError(f"{path}: the places must come in the order {', '.join(places)}")
+    if role == "generator" and not text.endswith("{history}"):
+        raise InputError(f"{path}: a generator template must end with {{history}}: the next item goes on from there")
     return text
 
 
@@ -83,12 +88,27 @@ class PromptPieces:
     def item_part(self, items: NDArray[np.int32]) -> NDArray[np.int64]:
         """Item tokens, each followed by its title."""
         tokens = self.layout.item_tokens(items)
-        if self.titles is None:
+        if self.titles is None or not len(items):
             return tokens
         return np.concatenate([part for k, t in zip(items, tokens, strict=True) for part in ((t,), self.titles.row(k))])
 
+    def prefix_lengths(self, n_users: int) -> NDArray[np.int64]:
+        """Tokens before the first item for each user, int64 (n_users,)."""
+        fixed = len(self.before_profile) + len(self.before_history)
+        return fixed + (np.zeros(n_users, np.int64) if self.profiles is None else np.diff(self.profiles.ptr))
+
+    def check_room(self, max_length: int, n_features: int = 0) -> None:
+        """UsageError if `max_length` does not hold every user's prompt with one item, a candidate and its features."""
+        prefix = int(self.prefix_lengths(1 if self.profiles is None else len(self.profiles.ptr) - 1).max(initial=0))
+        item = int(self.item_lengths(np.arange(self.layout.n_items, dtype=np.int32)).max(initial=1))
+        least = prefix + 2 * item + len(self.before_candidate) + len(self.after_candidate) + n_features
+        if max_length < least:
+            raise UsageError(
+                f"--max-length {max_length} is too short for this prompt and these titles: it must be at least {least}"
+            )
+
     def most_recent_that_fit(self, items: NDArray[np.int32], budget: int) -> NDArray[np.int32]:
-        """The longest run of latest items whose tokens fit `budget` (at least one item)."""
+        """The longest run of latest items whose tokens fit `budget` (at least one item, if there is one)."""
         used = np.cumsum(self.item_lengths(items[::-1]))
         return items[len(items) - max(1, int(np.searchsorted(used, budget, side="right"))) :]
 
@@ -167,11 +187,10 @@ def generator_sequence(
 def query_sequence(pieces: PromptPieces, user: int, items: NDArray[np.int32], max_length: int) -> TokenSequence:
     """The sequence that asks for the item after `items`; its one output is the last position."""
     prefix = pieces.prefix(user)
-    if len(items):
-        items = pieces.most_recent_that_fit(items, max_length - len(prefix))
-        tokens = np.concatenate([prefix, pieces.item_part(items)])
-    else:
-        tokens = prefix
+    items = pieces.most_recent_that_fit(items, max_length - len(prefix))
+    tokens = np.concatenate([prefix, pieces.item_part(items)])
+    if not len(tokens):
+        raise ValueError("an empty prompt: a template of the bare history cannot ask for a first item")
     return _plain_sequence(tokens, np.array([len(tokens) - 1], np.int64))
 
 
@@ -186,14 +205,13 @@ def discriminator_sequence(
     """One shared history and behind it every candidate as a group of its own; an output at the end of each.
 
     `evidence` int32 (n_candidates, n_features) holds evidence token numbers, put between a candidate and the answer.
-    `max_length` bounds the shared part; candidates lie beside each other, not behind each other.
+    `max_length` bounds the history with any one candidate: they lie beside each other, not behind each other.
     """
     prefix = pieces.prefix(user)
-    if len(items):
-        items = pieces.most_recent_that_fit(items, max_length - len(prefix) - len(pieces.before_candidate))
-        shared = np.concatenate([prefix, pieces.item_part(items), pieces.before_candidate])
-    else:
-        shared = np.concatenate([prefix, pieces.before_candidate])
+    behind = len(pieces.before_candidate) + len(pieces.after_candidate) + (0 if evidence is None else evidence.shape[1])
+    behind += int(pieces.item_lengths(candidates).max(initial=0))
+    history = pieces.item_part(pieces.most_recent_that_fit(items, max_length - len(prefix) - behind))
+    shared = np.concatenate([prefix, history, pieces.before_candidate])
     tokens, positions = [shared], [np.arange(len(shared))]
     groups, outputs = [np.zeros(len(shared), np.int32)], []
     end = len(shared)

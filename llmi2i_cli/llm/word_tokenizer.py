@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -17,27 +16,27 @@ NO_SPACES = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 WORD = rf"[{NO_SPACES}]|[^\W{NO_SPACES}]+"
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, lower-cased, in order: what the tokenizer's normaliser and splitter give."""
-    return re.findall(WORD, text.lower())
-
-
 def build_word_tokenizer(texts: Iterable[str], max_words: int, min_count: int = 2) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer of the commonest `max_words` words (in at least `min_count` texts; ties by spelling)."""
+    """A word-level tokenizer of the commonest `max_words` words (in at least `min_count` texts; ties by spelling).
+
+    Words are counted as the tokenizer itself will see them: Unicode spellings made one (NFKC), lower-cased, split.
+    """
     from tokenizers import Regex, Tokenizer
     from tokenizers.models import WordLevel
-    from tokenizers.normalizers import Lowercase
+    from tokenizers.normalizers import NFKC, Lowercase, Sequence
     from tokenizers.pre_tokenizers import Split
     from transformers import PreTrainedTokenizerFast
 
+    normalizer = Sequence([NFKC(), Lowercase()])
+    splitter = Split(Regex(WORD), behavior="removed", invert=True)
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(set(words_of(text)))
+        counts.update({word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))})
     common = sorted((word for word, n in counts.items() if n >= min_count), key=lambda word: (-counts[word], word))
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *common[:max_words]])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.normalizer = Lowercase()
-    tokenizer.pre_tokenizer = Split(Regex(WORD), behavior="removed", invert=True)
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

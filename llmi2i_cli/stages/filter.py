@@ -168,7 +168,7 @@ class _Judge:
         from llmi2i_cli.llm.judge import judge
 
         odds = judge(self.discriminator, users, contexts, ptr, items, self.buckets.tokens(features))
-        confidence = (1 / (1 + np.exp(-odds.astype(np.float64)))).astype(np.float32)
+        confidence = np.exp(-np.logaddexp(0.0, -odds.astype(np.float64))).astype(np.float32)
         yes = confidence > 0.5
         return [
             pl.Series("label", np.where(yes, "Yes", "No")),

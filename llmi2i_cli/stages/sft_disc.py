@@ -124,7 +124,7 @@ def sft_disc(
                 template=BARE["discriminator"] if bare else read_template(template, "discriminator"),
                 base_model=spec,
                 dropout=defaults.dropout,
-                max_length=max_length or base.defaults.max_length,
+                max_length=base.max_length(max_length),
                 catalogue=catalogue,
                 profiles=profiles,
                 partial=run.partial / "checkpoints",
@@ -181,8 +181,8 @@ def _held_back_generator(
                 resume=resume,
                 on_step=bar.update,
             )
-        shutil.rmtree(making / "checkpoints")
         making.replace(done)
+        shutil.rmtree(done / "checkpoints")
     return done / "model"
 
 
