@@ -57,6 +57,17 @@ class Evidence:
         norms = np.sqrt(np.bincount(item_of, weights**2, minlength=len(rows)))
         return ptr, words, (weights / np.maximum(norms, 1e-9)[item_of]).astype(np.float32)
 
+    @cached_property
+    def _pairs(self) -> NDArray[np.int64]:
+        """Every interaction as user * n_items + item, ascending."""
+        return np.sort(self.histories.user_of_each().astype(np.int64) * self.histories.n_items + self.histories.items)
+
+    def _counts_without(self, users: NDArray[np.integer], items: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How often each item was bought by others than the user beside it."""
+        pairs = users.astype(np.int64) * self.histories.n_items + items
+        own = np.searchsorted(self._pairs, pairs, side="right") - np.searchsorted(self._pairs, pairs, side="left")
+        return self._item_counts[items] - own
+
     def text_similarity(self, pairs: NDArray[np.int32]) -> NDArray[np.float32]:
         """Cosine of the TF-IDF vectors of pairs of items, float32 (n_pairs,)."""
         return _sparse_dots(*self._words, pairs)
@@ -69,8 +80,6 @@ class Evidence:
         candidates: NDArray[np.int32],
         logprobs: NDArray[np.float32] | None,
         ranks: NDArray[np.integer] | None,
-        *,
-        own_counts: NDArray[np.integer] | int = 0,
     ) -> NDArray[np.float32]:
         """The facts about candidates, one row each.
 
@@ -81,7 +90,6 @@ class Evidence:
         users : (n,), row of `self.histories` whose own interactions do not testify for the candidate
         candidates : int32 (n,)
         logprobs, ranks : (n,), the generator's; None where it was not asked
-        own_counts : how often the user itself is in the candidate's train count
 
         Returns
         -------
@@ -95,7 +103,7 @@ class Evidence:
         columns = [
             np.bincount(owner, bm25 * weight, minlength=len(candidates)),
             np.bincount(owner, text * weight, minlength=len(candidates)),
-            np.log1p(np.maximum(self._item_counts[candidates] - own_counts, 0)),
+            np.log1p(self._counts_without(users, candidates)),
             nothing if logprobs is None else logprobs,
             nothing if ranks is None else np.log(ranks),
         ]

@@ -29,8 +29,6 @@ class Describe(Protocol):
         candidates: NDArray[np.int32],
         logprobs: NDArray[np.float32] | None,
         ranks: NDArray[np.integer] | None,
-        *,
-        own_counts: NDArray[np.integer] | int = 0,
     ) -> NDArray[np.float32]: ...
 
 
@@ -117,7 +115,7 @@ def positions_of_generator(
     )
     drawn &= listed >= 0
     ranks = np.broadcast_to(np.arange(1, LIST_LENGTH + 1), listed.shape)
-    contexts = rows_of(past, users)
+    contexts = past.take(users)
     position = np.repeat(np.arange(len(users)), drawn.sum(axis=1))
     features = describe(contexts, position, users[position], listed[drawn], logprobs[drawn], ranks[drawn])
     return Positions(users, contexts, _pointers(drawn), listed[drawn], labels[drawn], features)
@@ -152,15 +150,7 @@ def positions_at_random(
     labels[:, 0] = True
     usable = labels | ~_owned(histories, np.broadcast_to(users[:, None], candidates.shape), candidates)
     position = np.repeat(np.arange(len(users)), usable.sum(axis=1))
-    features = describe(
-        contexts,
-        position,
-        users[position],
-        candidates[usable],
-        None,
-        None,
-        own_counts=labels[usable].astype(np.int64),
-    )
+    features = describe(contexts, position, users[position], candidates[usable], None, None)
     return Positions(users, contexts, _pointers(usable), candidates[usable], labels[usable], features)
 
 
@@ -184,7 +174,7 @@ def positions_held_back(
     labels[:, 0] = True
     owned = _owned(past, np.broadcast_to(users[:, None], candidates.shape), candidates)
     usable = labels | ~(owned | (candidates == items[:, None]))
-    contexts = rows_of(past, users)
+    contexts = past.take(users)
     position = np.repeat(np.arange(len(users)), usable.sum(axis=1))
     features = describe(contexts, position, users[position], candidates[usable], None, None)
     return Positions(users, contexts, _pointers(usable), candidates[usable], labels[usable], features)
@@ -205,14 +195,6 @@ def joined(first: Positions, second: Positions) -> Positions:
         np.concatenate([first.labels, second.labels]),
         np.concatenate([first.features, second.features]),
     )
-
-
-def rows_of(histories: Histories, users: NDArray[np.int64]) -> Histories:
-    """The rows of some users, in their order."""
-    lengths = histories.lengths[users]
-    ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.repeat(histories.ptr[users] - ptr[:-1], lengths) + np.arange(ptr[-1])
-    return Histories(ptr, histories.items[places], histories.n_items)
 
 
 def _owned(histories: Histories, users: NDArray[np.integer], items: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -32,7 +32,7 @@ BARE = {"generator": "{profile}{history}", "discriminator": "{profile}{history}{
 
 
 def read_template(path: Path | None, role: str) -> str:
-    """A user's template file, or the one that comes with the package. InputError if its places are not as they must be."""
+    """A user's template file, or the one that comes with the package. InputError if its places cannot be."""
     if path is None:
         return resources.files("llmi2i_cli.llm").joinpath(f"templates/{role}.txt").read_text(encoding="utf-8").strip()
     try:

@@ -105,7 +105,6 @@ class _Judge:
         import numpy as np
 
         from llmi2i_cli.artifacts import with_index
-        from llmi2i_cli.llm.positions import rows_of
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
         start, end = self._row_ptr[bounds]
@@ -117,7 +116,7 @@ class _Judge:
         starts = np.flatnonzero(np.diff(row_users, prepend=-1))
         users, ptr = row_users[starts], np.append(starts, len(row_users))
         position = np.repeat(np.arange(len(users)), np.diff(ptr))
-        contexts = rows_of(self.histories, users)
+        contexts = self.histories.take(users)
         features = self.evidence.features(
             contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
         )
@@ -144,7 +143,7 @@ class _Judge:
         contexts = Histories(context_ptr, self.histories.items[before], self.histories.n_items)
         items = self.histories.items[place]
         each = np.arange(len(place))
-        features = self.evidence.features(contexts, each, users, items, None, None, own_counts=1)
+        features = self.evidence.features(contexts, each, users, items, None, None)
         frame = pl.DataFrame(
             {
                 "user_id": self.user_ids.gather(users),

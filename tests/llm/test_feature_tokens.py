@@ -56,5 +56,5 @@ def test_a_damaged_file_names_the_remedy(tmp_path, content):
     path = tmp_path / "b.json"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ArtifactError, match="b.json is missing or damaged: do it again"):
+    with pytest.raises(ArtifactError, match=r"b\.json is missing or damaged: do it again"):
         Buckets.load(path, "do it again")
