@@ -652,16 +652,19 @@ def recommend(
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")
     ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the ranked items to this .parquet, .csv or .jsonl.", dir_okay=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rank items for recent items or users, or show an item's neighbours, with titles.
 
     Example: llmi2i recommend ITEM1 ITEM2 -w work
     """
-    from llmi2i_cli.stages.recommend import neighbours_of, recommend
+    from llmi2i_cli.stages.recommend import neighbours_of, recommend, write_answers
 
-    if item is not None and (items or file):
-        raise typer.BadParameter("--item stands alone: leave out the other items and --file")
+    if item is not None and (items or file or out):
+        raise typer.BadParameter("--item stands alone: leave out the other items, --file and --out")
     if item is not None:
         answers = [{"items": neighbours_of(workdir, item, model=model, data=data, top_n=top_n)}]
     else:
@@ -675,6 +678,9 @@ def recommend(
             recent=recent,
             exclude_seen=exclude_seen,
         )
+    if out:
+        write_answers(answers, out)
+        return
     if as_json:
         _print_json(answers if file else answers[0]["items"])
         return

@@ -38,6 +38,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
                 shown_interval = _interval(result["gain_intervals"][group][name], "+.1%")
                 row = [*row[:2], _figure(baseline["metrics"][group][name]), *row[2:], shown_gain, shown_interval]
             rows.append(row)
+    for name, value in result["rankings"].items():
+        theirs = [f"{baseline['rankings'][name]:.4g}"] if baseline else []
+        rows.append(["rankings", name.replace("_", " "), *theirs, f"{value:.4g}", "", *([""] * 2 if baseline else [])])
     columns = ["targets", "metric", result["data"], "95% interval"]
     if baseline:
         columns = [*columns[:2], f"{baseline['data']} (baseline)", *columns[2:], "gain", "95% interval of the gain"]

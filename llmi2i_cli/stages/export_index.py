@@ -38,7 +38,8 @@ def export_index(
     manifests = []
     for form in dict.fromkeys(formats):
         variant = {"model": model, "data": data, "format": form}
-        with stage_run(workdir, "export-index", options={"top_k": top_k}, variant=variant, force=force) as run:
+        options = {"top_k": top_k}
+        with stage_run(workdir, "export-index", options=options, variant=variant, force=force) as run:
             if run.up_to_date and run.manifest:
                 notice(f"export-index: {model}-{data}.{form} is up to date ({run.folder})")
                 manifests.append(run.manifest)
@@ -64,7 +65,6 @@ def _write(path: Path, form: str, neighbours: Neighbours, item_ids: pl.Series) -
         return write_neighbours(path, neighbours, item_ids)
     if form == "jsonl":
         return write_json_lines(path, neighbours, item_ids)
-    if path.exists():
-        shutil.rmtree(path)  # a killed run's
+    shutil.rmtree(path, ignore_errors=True)  # what a killed run has left
     write_served_index(path, neighbours, item_ids)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,33 @@ def neighbours_of(
         raise _unknown_item(item)
     neighbours: Neighbours = read_neighbours(workdir, model, data, catalogue.ids, top_k=top_n)
     return _items(neighbours.ids[row].tolist(), neighbours.scores[row].tolist(), catalogue)
+
+
+def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
+    """Write answers as Parquet, CSV or JSON lines, by the name's ending: user_id, rank from 1, item_id, title, score.
+
+    Returns the number of rows. UsageError for another ending, InputError if the file cannot be written.
+    """
+    import polars as pl
+
+    writers: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
+        ".parquet": pl.DataFrame.write_parquet,
+        ".csv": pl.DataFrame.write_csv,
+        ".jsonl": pl.DataFrame.write_ndjson,
+    }
+    if path.suffix not in writers:
+        raise UsageError(f"--out {path}: end the name with {', '.join(writers)}")
+    rows = [
+        (answer["user_id"], rank, item["item_id"], item["title"], item["score"])
+        for answer in answers
+        for rank, item in enumerate(answer["items"], start=1)
+    ]
+    schema = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.String, "title": pl.String, "score": pl.Float32}
+    try:
+        writers[path.suffix](pl.DataFrame(rows, schema=schema, orient="row"), path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
+    return len(rows)
 
 
 def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:

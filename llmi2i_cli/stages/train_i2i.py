@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,25 +55,35 @@ def train_i2i(
     points = grid(model, given) if tune else [complete_options(model, given)]
     if tune and len(points) == 1:
         raise UsageError("--tune has nothing to choose: leave out one of the options given, or --tune")
-    options = {"top_k": top_k, "tune": tune, "points": points}
-    with stage_run(workdir, "train-i2i", options=options, variant={"model": model, "data": data}, force=force) as run:
+    from llmi2i_cli.artifacts import has_split
+
+    if tune and not has_split(workdir, "valid"):
+        raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: leave out --tune")
+    with stage_run(
+        workdir,
+        "train-i2i",
+        options={"top_k": top_k, "tune": tune, "points": points},
+        variant={"model": model, "data": data},
+        force=force,
+    ) as run:
         if run.up_to_date and run.manifest:
             notice(f"train-i2i: {model} on the {data} log is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts import read_catalogue
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
-        training = _read_training(workdir, run, model, data, top_k)
-        if tune and training.held_out is None:
-            raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: leave out --tune")
+        training = _read_training(workdir, run, model, data, top_k, points)
         rows: dict[str, int] = {}
+        recall: float | None
         with progress_bar(f"Training {model} on the {data} log") as bar:
+            training.bar = bar
             if tune:
-                chosen, recall = _tune(training, points, bar)
                 rows[f"{model}-{data}.sweep.parquet"] = len(points)
+                chosen, recall = _tune(training)
+                trained = training.train(chosen)
             else:
-                chosen, recall = 0, None
-            trained = training.train(chosen, points[chosen], bar)
+                chosen, trained = 0, training.train(0)
+                recall = max(trained.youtube_dnn.recall_by_epoch, default=None) if trained.youtube_dnn else None
         table = f"{model}-{data}.parquet"
         rows[table] = write_neighbours(run.output(table), trained.neighbours, read_catalogue(workdir).ids)
         if trained.youtube_dnn is not None:
@@ -90,17 +101,20 @@ class _Training:
     log_rows : int64 (n_users,), the row in `histories` of each user of ``prepare/users.parquet``, -1 if there is none
     held_out : the validation split, None without one
     last : the point trained last and its result, so that the best one need not be trained again
+    bar : shows how far the point at hand is
     """
 
     run: StageRun
     model: str
     top_k: int
+    points: list[dict[str, Any]]
     histories: Histories
     log_rows: NDArray[np.int64]
     held_out: HeldOut | None
     last: tuple[int, Trained] | None = None
+    bar: ProgressBar | None = None
 
-    def train(self, point: int, options: Mapping[str, Any], bar: ProgressBar) -> Trained:
+    def train(self, point: int) -> Trained:
         """Train a point; YoutubeDNN goes on at the last whole epoch, also when the point was trained to its end."""
         from llmi2i_cli.i2i.models import train
 
@@ -110,13 +124,18 @@ class _Training:
             self.model,
             self.histories,
             top_k=self.top_k,
-            options=options,
+            options=self.points[point],
             validation=self._validation() if self.model == "youtubednn" else None,
             checkpoint=self.run.partial / f"point-{point}.pt",
-            on_progress=bar.update,
+            on_progress=partial(self._show, point),
         )
         self.last = point, trained
         return trained
+
+    def _show(self, point: int, done: int, total: int, text: str) -> None:
+        place = f"point {point + 1} of {len(self.points)} " if len(self.points) > 1 else ""
+        if self.bar:
+            self.bar.update(done, total, place + text)
 
     def _validation(self) -> Any:
         from llmi2i_cli.i2i.youtube_dnn import Validation
@@ -127,7 +146,9 @@ class _Training:
         return Validation(users, self.held_out.queries, self.held_out.targets)
 
 
-def _read_training(workdir: Path, run: StageRun, model: str, data: str, top_k: int) -> _Training:
+def _read_training(
+    workdir: Path, run: StageRun, model: str, data: str, top_k: int, points: list[dict[str, Any]]
+) -> _Training:
     import numpy as np
     import polars as pl
 
@@ -144,27 +165,26 @@ def _read_training(workdir: Path, run: StageRun, model: str, data: str, top_k: i
         joined = users.join(known, on="user_id", how="left", maintain_order="left")
         log_rows = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
     held_out = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
-    return _Training(run, model, top_k, histories, log_rows, held_out)
+    return _Training(run, model, top_k, points, histories, log_rows, held_out)
 
 
-def _tune(training: _Training, points: list[dict[str, Any]], bar: ProgressBar) -> tuple[int, float]:
+def _tune(training: _Training) -> tuple[int, float]:
     """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall."""
     import polars as pl
 
     from llmi2i_cli.artifacts import write_table
 
     figures = []
-    for point, options in enumerate(points):
+    for point in range(len(training.points)):
         kept = training.run.partial / f"point-{point}.json"
         if not kept.exists():
-            write_json(kept, _validation_figures(training, training.train(point, options, bar)))
+            write_json(kept, _validation_figures(training, training.train(point)))
         figures.append(json.loads(kept.read_text(encoding="utf-8")))
-        bar.update(point + 1, len(points), "points of the grid")
     recalls = [figure["recall@10"] for figure in figures]
     best = recalls.index(max(recalls))
     sweep = [
         {**options, **figure, "chosen": point == best}
-        for point, (options, figure) in enumerate(zip(points, figures, strict=True))
+        for point, (options, figure) in enumerate(zip(training.points, figures, strict=True))
     ]
     write_table(pl.DataFrame(sweep), training.run.output("{model}-{data}.sweep.parquet"))
     return best, recalls[best]

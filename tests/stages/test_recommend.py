@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts import read_catalogue, read_histories, read_user_ids
@@ -55,6 +56,26 @@ def test_a_file_of_users_and_histories(workdir, capsys, tmp_path):
     assert err == "Warning: 1 items are not in the catalogue and were left out, 'gone' the first\n"
 
 
+@pytest.mark.parametrize(
+    "ending, read", [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("jsonl", pl.read_ndjson)]
+)
+def test_ranked_items_can_be_written(workdir, capsys, tmp_path, ending, read):
+    (tmp_path / "queries.txt").write_text('u7\n{"user_id": "x", "items": ["i3"]}\n')
+    arguments = ["recommend", "--file", tmp_path / "queries.txt", "-w", workdir]
+    expected = [
+        (query["user_id"], rank, item["item_id"], item["title"], item["score"])
+        for query in answer(capsys, *arguments)
+        for rank, item in enumerate(query["items"], start=1)
+    ]
+    path = tmp_path / f"ranked.{ending}"
+    assert run(*arguments, "--out", path) == 0
+    found = read(path)
+    assert found.columns == ["user_id", "rank", "item_id", "title", "score"]
+    assert [row[:4] for row in found.rows()] == [row[:4] for row in expected]
+    assert found["score"].to_list() == pytest.approx([row[4] for row in expected], rel=1e-6)
+    assert capsys.readouterr().out == ""
+
+
 def test_neighbours_of_an_item(workdir, capsys):
     catalogue = read_catalogue(workdir)
     neighbours = read_neighbours(workdir, "swing", "real", catalogue.ids)
@@ -72,7 +93,9 @@ def test_neighbours_of_an_item(workdir, capsys):
     "arguments, status, message",
     [
         ([], 2, "give either items or --file"),
-        (["i1", "--item", "i2"], 2, "--item stands alone: leave out the other items and --file"),
+        (["i1", "--item", "i2"], 2, "--item stands alone: leave out the other items, --file and --out"),
+        (["i1", "--out", "ranked.xlsx"], 2, "--out ranked.xlsx: end the name with .parquet, .csv, .jsonl"),
+        (["i1", "--out", "FILE/absent/ranked.csv"], 1, "ranked.csv cannot be written"),
         (["i1", "nothing"], 1, "item 'nothing' is not in the catalogue: ids are those of prepare/items.parquet"),
         (["--item", "nothing"], 1, "item 'nothing' is not in the catalogue"),
         (["--model", "bpr", "i1"], 1, "run `llmi2i train-i2i --model bpr --data real -w"),
