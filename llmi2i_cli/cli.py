@@ -32,12 +32,14 @@ Force = Annotated[bool, typer.Option("--force", help="Run although the result is
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
 Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the users. [default: the base's]", min=0)]
-LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay. [default: the base's]", min=0)]
-BatchSize = Annotated[int | None, typer.Option(help="Users a step, over all processes. [default: the base's]", min=1)]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's", min=0)]
+LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay.", show_default="the base's", min=0)]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Users a step, over all processes.", show_default="the base's", min=1)
+]
 GradientAccumulation = Annotated[int, typer.Option(help="Parts that a step's users are worked on in.", min=1)]
 MaxLength = Annotated[
-    int | None, typer.Option(help="Tokens a user; older items drop out. [default: the base's]", min=4)
+    int | None, typer.Option(help="Tokens a user; older items drop out.", show_default="the base's", min=4)
 ]
 DeepSpeed = Annotated[
     Path | None, typer.Option(help="DeepSpeed configuration (JSON); start under torchrun or deepspeed.", dir_okay=False)
@@ -250,7 +252,7 @@ def sft_disc(
     workdir: Workdir = WORKDIR,
     base_model: Annotated[
         str | None,
-        typer.Option(help="Base, as in sft-gen. [default: a generator that has not seen the judged interactions]"),
+        typer.Option(help="Base, as in sft-gen.", show_default="a generator that has not seen the judged interactions"),
     ] = None,
     negatives: Annotated[
         Literal["uniform", "popularity", "generator"],
@@ -369,21 +371,23 @@ def fuse(
     workdir: Workdir = WORKDIR,
     tune: Annotated[
         bool | None,
-        typer.Option("--tune/--no-tune", help="Choose on validation. [default: if there is a validation split]"),
+        typer.Option("--tune/--no-tune", help="Choose on validation.", show_default="if there is a validation split"),
     ] = None,
     strategy: Annotated[
         Literal["append", "pseudo-user"] | None,
-        typer.Option(help="Behind a user's own history, or as a second user. [default: tuned, or pseudo-user]"),
+        typer.Option(help="Behind a user's own history, or as a second user.", show_default="tuned, or pseudo-user"),
     ] = None,
     recall_number: Annotated[
-        int | None, typer.Option(help="Candidates a user at most. [default: tuned, or all]", min=0)
+        int | None, typer.Option(help="Candidates a user at most.", show_default="tuned, or all", min=0)
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(help="Confidence they need. [default: tuned, or filter's keep]", min=0, max=1)
+        float | None, typer.Option(help="Confidence they need.", show_default="tuned, or filter's keep", min=0, max=1)
     ] = None,
     order: Annotated[
         Literal["rank", "confidence"] | None,
-        typer.Option(help="Which candidates come first: generator's or discriminator's. [default: tuned, or rank]"),
+        typer.Option(
+            help="Which candidates come first: generator's or discriminator's.", show_default="tuned, or rank"
+        ),
     ] = None,
     include_real: Annotated[
         bool, typer.Option("--include-real", help="Leave out train interactions that filter --include-real rejected.")
@@ -420,48 +424,56 @@ def train_i2i(
         bool, typer.Option("--tune", help="Choose the model's options by Recall@10 on the validation split.")
     ] = False,
     smoothing: Annotated[
-        float | None, typer.Option(help="Swing: added to the number of items that two users share. [default: 5]", min=0)
+        float | None,
+        typer.Option(help="Swing: added to the number of items that two users share.", show_default="5", min=0),
     ] = None,
     user_weight: Annotated[
         str | None,
-        typer.Option(help="Swing: one, sqrt = 1/sqrt(n), or A:B = (A + n)^-B, n a user's items. [default: sqrt]"),
+        typer.Option(help="Swing: one, sqrt = 1/sqrt(n), or A:B = (A + n)^-B, n a user's items.", show_default="sqrt"),
     ] = None,
     max_user_items: Annotated[
         int | None,
-        typer.Option(help="Swing: most recent interactions used of a user, 0 for all. [default: 1000]", min=0),
+        typer.Option(help="Swing: most recent interactions used of a user, 0 for all.", show_default="1000", min=0),
     ] = None,
     max_item_users: Annotated[
-        int | None, typer.Option(help="Swing: users sampled of an item, 0 for all. [default: 0]", min=0)
+        int | None, typer.Option(help="Swing: users sampled of an item, 0 for all.", show_default="0", min=0)
     ] = None,
     normalise: Annotated[
-        bool | None, typer.Option("--normalise/--no-normalise", help="Swing: scale scores to at most 1 an item.")
+        bool | None,
+        typer.Option(
+            "--normalise/--no-normalise", help="Swing: scale scores to at most 1 an item.", show_default="no-normalise"
+        ),
     ] = None,
-    k1: Annotated[float | None, typer.Option(help="BM25: K1, saturation. [default: 1.2]", min=0)] = None,
+    k1: Annotated[float | None, typer.Option(help="BM25: K1, saturation.", show_default="1.2", min=0)] = None,
     b: Annotated[
-        float | None, typer.Option(help="BM25: B, weight of the length. [default: 0.75]", min=0, max=1)
+        float | None, typer.Option(help="BM25: B, weight of the length.", show_default="0.75", min=0, max=1)
     ] = None,
-    factors: Annotated[int | None, typer.Option(help="BPR: factors of an item. [default: 100]", min=1)] = None,
-    regularization: Annotated[float | None, typer.Option(help="BPR: L2 penalty. [default: 0.01]", min=0)] = None,
-    iterations: Annotated[int | None, typer.Option(help="BPR: passes over the log. [default: 100]", min=1)] = None,
+    factors: Annotated[int | None, typer.Option(help="BPR: factors of an item.", show_default="100", min=1)] = None,
+    regularization: Annotated[float | None, typer.Option(help="BPR: L2 penalty.", show_default="0.01", min=0)] = None,
+    iterations: Annotated[int | None, typer.Option(help="BPR: passes over the log.", show_default="100", min=1)] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="BPR and YoutubeDNN: learning rate. [default: 0.01 and 0.001]", min=0)
+        float | None, typer.Option(help="BPR and YoutubeDNN: learning rate.", show_default="0.01 and 0.001", min=0)
     ] = None,
-    dimensions: Annotated[int | None, typer.Option(help="YoutubeDNN: of a vector. [default: 64]", min=1)] = None,
+    dimensions: Annotated[int | None, typer.Option(help="YoutubeDNN: of a vector.", show_default="64", min=1)] = None,
     negatives: Annotated[
-        int | None, typer.Option(help="YoutubeDNN: random negatives a target. [default: 128]", min=1)
+        int | None, typer.Option(help="YoutubeDNN: random negatives a target.", show_default="128", min=1)
     ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="YoutubeDNN: L2 penalty. [default: 1e-5]", min=0)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="YoutubeDNN: targets a step. [default: 256]", min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(help="YoutubeDNN: at most. [default: 50]", min=1)] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="YoutubeDNN: L2 penalty.", show_default="1e-5", min=0)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="YoutubeDNN: targets a step.", show_default="256", min=1)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="YoutubeDNN: at most.", show_default="50", min=1)] = None,
     patience: Annotated[
         int | None,
         typer.Option(
-            help="YoutubeDNN: epochs without a better validation Recall@10 before it stops. [default: 2]", min=1
+            help="YoutubeDNN: epochs without a better validation Recall@10 before it stops.", show_default="2", min=1
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Swing (its sample), BPR, YoutubeDNN: seed. [default: 42, 2023, 2023]", min=0),
+        typer.Option(help="Swing (its sample), BPR, YoutubeDNN: seed.", show_default="42, 2023, 2023", min=0),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -523,7 +535,7 @@ def evaluate(
     data: Data = "real",
     split: Annotated[Literal["test", "valid"], typer.Option(help="Held-out interactions to find.")] = "test",
     k: Annotated[
-        list[int] | None, typer.Option(help="Cut-off K of the metrics. Repeatable. [default: 5, 10]", min=1)
+        list[int] | None, typer.Option(help="Cut-off K of the metrics. Repeatable.", show_default="5, 10", min=1)
     ] = None,
     recent: Annotated[
         str, typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 by validation Recall@10.")
@@ -582,11 +594,11 @@ def export_index(
     model: I2IModel = "swing",
     data: Data = "real",
     top_k: Annotated[
-        int | None, typer.Option(help="Neighbours of each item. [default: all that were trained]", min=1)
+        int | None, typer.Option(help="Neighbours of each item.", show_default="all that were trained", min=1)
     ] = None,
     format: Annotated[
         list[IndexFormat] | None,
-        typer.Option(help="Form of the index. Repeatable. [default: parquet]"),
+        typer.Option(help="Form of the index. Repeatable.", show_default="parquet"),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
