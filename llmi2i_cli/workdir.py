@@ -462,6 +462,7 @@ def stage_run(
     variant: Mapping[str, str] | None = None,
     files: Sequence[Path] = (),
     also_reads: Sequence[str] = (),
+    resumable: bool = True,
     force: bool = False,
     shard: str = "",
 ) -> Iterator[StageRun]:
@@ -473,6 +474,7 @@ def stage_run(
     variant : values for the stage's ``{model}``, ``{data}``, ...
     files : inputs outside the work directory, as the user named them
     also_reads : further inputs inside the work directory that some options ask for
+    resumable : what an unfinished run wrote is of use to the next one; without it nothing of it is kept
     force : run although everything is up to date
     shard : ``"2-of-8"``; shards of a stage have a lock each and share the partial directory
 
@@ -505,13 +507,17 @@ def stage_run(
             _resume_publication(run)
             run.up_to_date = not force and _still_current(run, inputs)
             if not run.up_to_date:
+                if not resumable:
+                    run.discard()
                 run.partial.mkdir(exist_ok=True)
             elif not shard:
                 run._sweep()  # what a kill at the very end of the publication has left
             try:
                 yield run
-            except Llmi2iError:
-                if not shard:
+            except BaseException as error:
+                if not resumable and not run.up_to_date:
+                    run.discard()
+                elif isinstance(error, Llmi2iError) and not shard:
                     with contextlib.suppress(OSError):
                         run.partial.rmdir()  # only if nothing was done before the mistake was found
                 raise

@@ -1,4 +1,4 @@
-"""Shared fixtures: a small simulated shop, prepared and taken through all stages; and the real logs, where there are."""
+"""Shared fixtures: a small simulated shop, prepared and taken through all stages; and the real logs."""
 
 from __future__ import annotations
 

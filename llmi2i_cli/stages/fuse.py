@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The grid of --tune. Thresholds are quantiles of the confidences at hand, because what a confidence is worth
 # differs between discriminators.
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
-REJECTED_SHARES = (0.0, 0.5, 0.75)
+REJECTED_SHARES = (0.5, 0.75)
 
 
 def fuse(
@@ -144,9 +144,8 @@ def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
 
     deepest = int(candidates.ranks.max(initial=0))
     numbers: Sequence[int] = [n for n in RECALL_NUMBERS if n < deepest] + [deepest]
-    thresholds = [0.0, *(float(np.quantile(candidates.confidences, share)) for share in REJECTED_SHARES if share)]
-    if not len(candidates.users):
-        thresholds = [0.0]
+    shares = REJECTED_SHARES if len(candidates.users) else ()
+    thresholds = sorted({0.0, *(float(np.quantile(candidates.confidences, share)) for share in shares)})
 
     def values(name: str, default: Sequence[Any]) -> Sequence[Any]:
         return default if given[name] is None else [given[name]]
@@ -156,7 +155,7 @@ def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
         for strategy in values("strategy", STRATEGIES)
         for order in values("order", ORDERS)
         for number in values("recall_number", numbers)
-        for threshold in values("min_confidence", sorted(set(thresholds)))
+        for threshold in values("min_confidence", thresholds)
         # Cut at the last rank the order does not matter: one of the two is enough.
         if not (order == "confidence" and number >= deepest and given["order"] is None)
     ]

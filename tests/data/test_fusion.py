@@ -1,0 +1,204 @@
+"""Fusing: rows to the last one, and the arrays that tuning trains on against the table that is written."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import FUSED, to_histories
+from llmi2i_cli.data.fusion import (
+    ORDERS,
+    STRATEGIES,
+    Candidates,
+    Choice,
+    fuse_histories,
+    fused_table,
+    pseudo_suffix,
+    select,
+)
+from llmi2i_cli.histories import Histories
+
+REAL = pl.DataFrame(
+    {
+        "user_id": ["b", "b", "a", "c"],
+        "item_id": ["x", "y", "y", "x"],
+        "timestamp": [10, 20, 5, 7],
+        "weight": pl.Series([1.0, 1.0, 1.0, 1.0], dtype=pl.Float32),
+    }
+)
+SYNTHETIC = pl.DataFrame({"user_id": ["a", "b", "b"], "item_id": ["z", "z", "w"]})
+
+
+def candidates_of(rows):
+    """From (user, item, rank, confidence, keep)."""
+    users, items, ranks, confidences, keep = zip(*rows, strict=True) if rows else ([],) * 5
+    return Candidates(
+        np.array(users, np.int64),
+        np.array(items, np.int32),
+        np.array(ranks, np.int32),
+        np.array(confidences, np.float32),
+        np.array(keep, bool),
+    )
+
+
+def random_candidates(rng, n_users, n_items):
+    """Some users have none; confidences tie."""
+    rows = []
+    for user in range(n_users):
+        items = rng.sample(range(n_items), rng.choice((0, 0, 1, 3, 8)))
+        rows += [
+            (user, item, rank, rng.choice((0.1, 0.5, 0.5, 0.9)), rng.random() < 0.5)
+            for rank, item in enumerate(items, start=1)
+        ]
+    return candidates_of(rows)
+
+
+def selected_plainly(candidates, choice):
+    """The definition in the words of `Choice`: order a user's, take the first N, of these the sure ones."""
+    chosen = []
+    for user in sorted(set(candidates.users.tolist())):
+        rows = [row for row, owner in enumerate(candidates.users) if owner == user]
+        by_rank = sorted(rows, key=lambda row: candidates.ranks[row])
+        if choice.order == "confidence":
+            by_rank.sort(key=lambda row: -candidates.confidences[row])  # stable: equal ones stay in rank order
+        for row in sorted(by_rank[: choice.recall_number], key=lambda row: candidates.ranks[row]):
+            if choice.min_confidence is None:
+                sure = candidates.keep[row]
+            else:
+                sure = candidates.confidences[row] >= np.float32(choice.min_confidence)
+            if sure:
+                chosen.append(row)
+    return chosen
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("recall_number", [0, 1, 2, 5, 1 << 30])
+@pytest.mark.parametrize("min_confidence", [None, 0.0, 0.5, 0.9, 1.0])
+def test_selection_equals_its_plain_twin(order, recall_number, min_confidence):
+    rng = random.Random(1)
+    choice = Choice("append", order, recall_number, min_confidence)
+    for _ in range(10):
+        candidates = random_candidates(rng, n_users=12, n_items=20)
+        assert select(candidates, choice).tolist() == selected_plainly(candidates, choice)
+    nobody = candidates_of([])
+    assert select(nobody, choice).tolist() == []
+
+
+def test_a_threshold_takes_the_confidence_that_equals_it():
+    third = float(np.float32(1 / 3))
+    candidates = candidates_of([(0, 0, 1, 1 / 3, False), (0, 1, 2, 0.3, True)])
+    assert select(candidates, Choice("append", "rank", 9, third)).tolist() == [0]
+    assert select(candidates, Choice("append", "rank", 9, 1 / 3)).tolist() == [0]  # float64, rounded as the column is
+
+
+def test_append_puts_synthetic_rows_behind_their_users_own():
+    fused = fused_table(REAL, SYNTHETIC, "append", "#llm")
+    assert fused.schema == pl.Schema(FUSED)
+    assert fused.rows() == [
+        ("b", "x", 10, "real", 1.0, "b"),
+        ("b", "y", 20, "real", 1.0, "b"),
+        ("b", "z", 21, "synthetic", 1.0, "b"),
+        ("b", "w", 22, "synthetic", 1.0, "b"),
+        ("a", "y", 5, "real", 1.0, "a"),
+        ("a", "z", 6, "synthetic", 1.0, "a"),
+        ("c", "x", 7, "real", 1.0, "c"),
+    ]
+
+
+def test_a_pseudo_user_has_a_copy_and_the_real_log_stays():
+    fused = fused_table(REAL, SYNTHETIC, "pseudo-user", "#llm")
+    assert fused.schema == pl.Schema(FUSED)
+    assert fused.rows() == [
+        ("b", "x", 10, "real", 1.0, "b"),
+        ("b", "y", 20, "real", 1.0, "b"),
+        ("a", "y", 5, "real", 1.0, "a"),
+        ("c", "x", 7, "real", 1.0, "c"),
+        ("b#llm", "x", 10, "copied", 1.0, "b"),
+        ("b#llm", "y", 20, "copied", 1.0, "b"),
+        ("b#llm", "z", 21, "synthetic", 1.0, "b"),
+        ("b#llm", "w", 22, "synthetic", 1.0, "b"),
+        ("a#llm", "y", 5, "copied", 1.0, "a"),
+        ("a#llm", "z", 6, "synthetic", 1.0, "a"),
+    ]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_without_candidates_the_fused_log_is_the_real_one(strategy):
+    fused = fused_table(REAL, SYNTHETIC.clear(), strategy, "#llm")
+    assert fused.schema == pl.Schema(FUSED)
+    assert fused.drop("source", "origin_user_id").equals(REAL.select("user_id", "item_id", "timestamp", "weight"))
+    assert set(fused["source"]) == {"real"}
+
+
+def test_the_newest_row_of_a_user_counts_and_not_the_last():
+    shuffled = REAL.filter(user_id="b").reverse()
+    assert fused_table(shuffled, SYNTHETIC[1:], "append", "")["timestamp"].to_list() == [20, 10, 21, 22]
+
+
+@pytest.mark.parametrize(
+    ("ids", "suffix"),
+    [
+        (["a", "b"], "#llm"),
+        (["a", "a#llm"], "#llm#"),
+        (["a", "a#llm", "b#llm#"], "#llm##"),
+        (["#llm"], "#llm#"),
+        (["a#llmx", "#llm-b"], "#llm"),
+        ([], "#llm"),
+    ],
+)
+def test_pseudo_users_meet_no_real_user(ids, suffix):
+    users = pl.Series(ids, dtype=pl.String)
+    assert pseudo_suffix(users) == suffix
+    assert not {user + suffix for user in ids} & set(ids)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_arrays_equal_the_table_read_back(strategy, weighted):
+    """What tuning trains on is what `fuse` would write: the same rows per user, for users with and without any."""
+    rng = random.Random(5)
+    for _ in range(10):
+        n_users, n_items = 9, 15
+        rows = [[rng.randrange(n_items) for _ in range(rng.choice((0, 1, 2, 6)))] for _ in range(n_users)]
+        real = Histories.from_rows(rows, n_items)
+        if weighted:
+            weights = np.array([rng.choice((0.5, 1.0)) for _ in real.items], np.float32)
+            real = Histories(real.ptr, real.items, n_items, weights)
+        candidates = random_candidates(rng, n_users, n_items)
+        has_history = real.lengths[candidates.users] > 0
+        candidates = Candidates(**{name: values[has_history] for name, values in vars(candidates).items()})
+        chosen = select(candidates, Choice(strategy, "rank", 3, 0.5))
+        fused = fuse_histories(real, candidates, chosen, strategy)
+
+        user_ids = pl.Series([f"u{u}" for u in range(n_users)])
+        item_ids = pl.Series([f"i{i}" for i in range(n_items)])
+        log = pl.DataFrame(
+            {
+                "user_id": user_ids.gather(real.user_of_each()),
+                "item_id": item_ids.gather(real.items),
+                "timestamp": np.arange(len(real.items)),
+                "weight": np.ones(len(real.items), np.float32) if real.weights is None else real.weights,
+            }
+        )
+        added = pl.DataFrame(
+            {
+                "user_id": user_ids.gather(candidates.users[chosen]),
+                "item_id": item_ids.gather(candidates.items[chosen]),
+            },
+            schema={"user_id": pl.String, "item_id": pl.String},
+        )
+        table = fused_table(log, added, strategy, "#llm")
+        pseudo = [f"u{u}#llm" for u in sorted(set(candidates.users[chosen].tolist()))]
+        names = [*user_ids, *(pseudo if strategy == "pseudo-user" else [])]
+        read_back = to_histories(table, pl.Series(names), item_ids, "fuse/interactions.parquet")
+        assert np.array_equal(fused.ptr, read_back.ptr)
+        assert np.array_equal(fused.items, read_back.items)
+        assert fused.n_items == n_items
+        assert fused.items.dtype == np.int32
+        if weighted:
+            assert np.array_equal(fused.weights, read_back.weights)
+        else:
+            assert fused.weights is None

@@ -1,0 +1,269 @@
+"""`llmi2i fuse` on a small prepared log with made-up verdicts."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import FUSED, SCORED, SCORED_REAL, read_catalogue, read_fused, read_histories, write_table
+from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+from llmi2i_cli.i2i.swing import swing_neighbours
+from llmi2i_cli.stages import fuse as stage
+from llmi2i_cli.workdir import read_manifest
+from tests.conftest import run
+
+
+@pytest.fixture
+def workdir(prepared, tmp_path):
+    """prepare/ and a filter/scored.parquet whose candidates are good for some users: their validation item among them."""
+    shutil.copytree(prepared, tmp_path / "work")
+    rng = random.Random(2)
+    log = pl.read_parquet(prepared / "prepare/interactions.parquet")
+    items = pl.read_parquet(prepared / "prepare/items.parquet")["item_id"].to_list()
+    rows = []
+    for number, ((user,), history) in enumerate(log.group_by("user_id", maintain_order=True)):
+        if number % 5 == 0:
+            continue  # a user without candidates
+        held_out = history.filter(split="valid")["item_id"].to_list()
+        seen = set(history.filter(split="train")["item_id"])
+        others = [item for item in rng.sample(items, 7) if item not in seen and item not in held_out]
+        listed = [*others[:2], *(held_out if number % 2 else []), *others[2:]][:6]
+        for rank, item in enumerate(listed, start=1):
+            confidence = rng.random() / 2 + (0.5 if item in held_out else 0.0)
+            rows.append(
+                (user, item, rank, -float(rank), "Yes" if confidence > 0.5 else "No", confidence, confidence > 0.5)
+            )
+    (tmp_path / "work/filter").mkdir()
+    frame = pl.DataFrame(rows, schema=list(SCORED), orient="row")
+    write_table(frame, tmp_path / "work/filter/scored.parquet", SCORED)
+    return tmp_path / "work"
+
+
+def fused(workdir):
+    return pl.read_parquet(workdir / "fuse/interactions.parquet")
+
+
+def train_rows(workdir):
+    return pl.read_parquet(workdir / "prepare/interactions.parquet").filter(split="train").drop("split")
+
+
+def manifest(workdir):
+    found = read_manifest(workdir / "fuse/manifest.json")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("strategy", ["append", "pseudo-user"])
+def test_untuned_it_fuses_what_filter_kept(workdir, strategy):
+    assert run("fuse", "--no-tune", "--strategy", strategy, "-w", workdir) == 0
+    table = fused(workdir)
+    assert table.schema == pl.Schema(FUSED)
+    real = table.filter(source="real")
+    assert real.select("user_id", "item_id", "timestamp").equals(train_rows(workdir))
+    assert (real["origin_user_id"] == real["user_id"]).all()
+    kept = pl.read_parquet(workdir / "filter/scored.parquet").filter("keep")
+    synthetic = table.filter(source="synthetic")
+    assert synthetic.select("origin_user_id", "item_id").rows() == kept.select("user_id", "item_id").rows()
+    copied = table.filter(source="copied")
+    if strategy == "append":
+        assert copied.is_empty()
+        assert (synthetic["user_id"] == synthetic["origin_user_id"]).all()
+    else:
+        of_kept = train_rows(workdir).filter(pl.col("user_id").is_in(kept["user_id"].implode()))
+        assert copied.select(pl.col("origin_user_id").alias("user_id"), "item_id", "timestamp").equals(of_kept)
+        assert not set(table.filter(pl.col("source") != "real")["user_id"]) & set(train_rows(workdir)["user_id"])
+    assert not (workdir / "fuse/sweep.parquet").exists()
+    facts = manifest(workdir)
+    assert facts["sources"] == dict(table["source"].value_counts().iter_rows())
+    assert facts["outputs"]["interactions.parquet"]["rows"] == len(table)
+    assert facts["choice"] == {
+        "strategy": strategy, "order": "rank", "recall_number": 1 << 30, "min_confidence": None
+    }  # fmt: skip
+
+
+def test_options_override_keep(workdir):
+    scored = pl.read_parquet(workdir / "filter/scored.parquet")
+    options = ("--recall-number", 2, "--min-confidence", 0.3, "--order", "confidence", "--strategy", "append")
+    assert run("fuse", "--no-tune", *options, "-w", workdir) == 0
+    first = scored.sort("confidence", descending=True, maintain_order=True).group_by("user_id").head(2)
+    expected = scored.join(first, on=["user_id", "item_id"], how="semi", maintain_order="left")
+    expected = expected.filter(pl.col("confidence") >= 0.3)
+    found = fused(workdir).filter(source="synthetic")
+    assert found.select("user_id", "item_id").rows() == expected.select("user_id", "item_id").rows()
+
+
+def test_without_any_candidate_it_is_the_real_log(workdir):
+    path = workdir / "filter/scored.parquet"
+    write_table(pl.read_parquet(path).clear(), path, SCORED)
+    for tune in ("--tune", "--no-tune"):
+        assert run("fuse", tune, "-w", workdir) == 0
+        assert fused(workdir).select("user_id", "item_id", "timestamp").equals(train_rows(workdir))
+        assert set(fused(workdir)["source"]) == {"real"}
+
+
+def test_tuning_takes_the_best_point_of_the_sweep(workdir):
+    assert run("fuse", "--strategy", "pseudo-user", "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    deepest = pl.read_parquet(workdir / "filter/scored.parquet")["rank"].max()
+    assert set(sweep["recall_number"]) == {1, 3, 5, deepest}
+    assert sweep["min_confidence"].n_unique() == 3
+    assert set(sweep["strategy"]) == {"pseudo-user"}
+    chosen = sweep.filter("chosen")
+    assert len(chosen) == 1
+    assert chosen["valid_recall@10"].item() == sweep["valid_recall@10"].max()
+    equal = sweep.filter(pl.col("valid_recall@10") == sweep["valid_recall@10"].max())
+    assert chosen["candidates"].item() == equal["candidates"].min()
+    choice = manifest(workdir)["choice"]
+    for name in ("strategy", "order", "recall_number", "min_confidence", "valid_recall@10", "recent", "candidates"):
+        assert choice[name] == chosen[name].item()
+    synthetic = fused(workdir).filter(source="synthetic")
+    assert len(synthetic) == chosen["candidates"].item()
+    # The figure of the chosen point is that of a Swing trained on the table that was written.
+    recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
+    assert recalls[best_recent(recalls)] == pytest.approx(choice["valid_recall@10"], abs=1e-12)
+    assert best_recent(recalls) == choice["recent"]
+    assert manifest(workdir)["outputs"]["sweep.parquet"]["rows"] == len(sweep)
+    shares = sweep["candidates"] / len(pl.read_parquet(workdir / "filter/scored.parquet"))
+    assert np.allclose(sweep["share"], shares)
+
+
+def test_what_is_given_is_not_tuned(workdir):
+    given = ("--strategy", "append", "--recall-number", 3, "--min-confidence", 0.25)
+    assert run("fuse", "--tune", *given, "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert sweep.select("strategy", "order", "recall_number", "min_confidence").rows() == [
+        ("append", "rank", 3, 0.25),
+        ("append", "confidence", 3, 0.25),
+    ]
+
+
+def test_orders_that_cannot_differ_are_tried_once(workdir):
+    given = ("--strategy", "append", "--recall-number", 30, "--min-confidence", 0.25)
+    assert run("fuse", "--tune", *given, "-w", workdir) == 0
+    assert pl.read_parquet(workdir / "fuse/sweep.parquet")["order"].to_list() == ["rank"]
+    assert run("fuse", "--tune", *given, "--order", "confidence", "-w", workdir) == 0
+    assert pl.read_parquet(workdir / "fuse/sweep.parquet")["order"].to_list() == ["confidence"]
+
+
+def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
+    from llmi2i_cli.i2i import swing
+
+    original, trained = swing.swing_neighbours, []
+
+    def counting(*arguments, stop_after, **options):
+        if len(trained) == stop_after:
+            raise KeyboardInterrupt
+        trained.append(arguments)
+        return original(*arguments, **options)
+
+    options = ("--strategy", "append", "--order", "rank", "-w", workdir)
+    monkeypatch.setattr(swing, "swing_neighbours", lambda *a, **k: counting(*a, stop_after=5, **k))
+    assert run("fuse", *options) == 130
+    assert not (workdir / "fuse/interactions.parquet").exists()
+    [points] = (workdir / "fuse").glob(".partial-*/points.jsonl")
+    lines = points.read_text().splitlines(keepends=True)
+    assert [json.loads(line)["point"] for line in lines] == [0, 1, 2, 3, 4]
+    points.write_text("".join(lines[:4]) + lines[4][:20])  # the kill came while the fifth was written
+    trained.clear()
+    monkeypatch.setattr(swing, "swing_neighbours", lambda *a, **k: counting(*a, stop_after=-1, **k))
+    assert run("fuse", *options) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert len(trained) == len(sweep) - 4
+    resumed = {name: (workdir / "fuse" / name).read_bytes() for name in ("interactions.parquet", "sweep.parquet")}
+    assert run("fuse", *options, "--force") == 0
+    assert resumed == {name: (workdir / "fuse" / name).read_bytes() for name in resumed}
+
+
+def test_include_real_leaves_out_what_was_rejected(workdir):
+    train = train_rows(workdir)
+    lonely = train["user_id"][0]
+    candidates = pl.read_parquet(workdir / "filter/scored.parquet")
+    if lonely not in set(candidates["user_id"]):
+        lonely = candidates["user_id"][0]
+    rng = random.Random(0)
+    keep = [user != lonely and rng.random() < 0.8 for user in train["user_id"]]
+    judged = train.with_columns(label=pl.lit("Yes"), confidence=pl.lit(0.5, pl.Float32), keep=pl.Series(keep))
+    write_table(judged, workdir / "filter/scored-real.parquet", SCORED_REAL)
+    for strategy in ("append", "pseudo-user"):
+        options = ("--include-real", "--min-confidence", 0, "--strategy", strategy, "-w", workdir)
+        assert run("fuse", "--no-tune", *options) == 0
+        table = fused(workdir)
+        assert table.filter(source="real").select("user_id", "item_id", "timestamp").equals(train.filter(keep))
+        assert manifest(workdir)["real_rows_removed"] == keep.count(False)
+        assert table.null_count().sum_horizontal().item() == 0
+        # Of the user of whom nothing is left there is nothing to add to.
+        assert lonely not in set(table["origin_user_id"])
+        expected = set(candidates["user_id"]) & set(train.filter(keep)["user_id"])
+        assert set(table.filter(source="synthetic")["origin_user_id"]) == expected
+        assert run("fuse", "--tune", "--recall-number", 3, *options) == 0
+    assert run("fuse", "--no-tune", "-w", workdir) == 0
+    assert manifest(workdir)["real_rows_removed"] == 0
+
+
+def test_a_second_run_does_nothing(workdir, capsys):
+    assert run("fuse", "--no-tune", "-w", workdir) == 0
+    capsys.readouterr()
+    assert run("fuse", "--no-tune", "-w", workdir) == 0
+    assert "fuse is up to date" in capsys.readouterr().err
+    assert run("fuse", "--no-tune", "--recall-number", 2, "-w", workdir) == 0
+    assert "up to date" not in capsys.readouterr().err
+
+
+def test_histories_never_come_from_the_fused_log(workdir):
+    before = read_histories(workdir)
+    assert run("fuse", "--no-tune", "--min-confidence", 0, "-w", workdir) == 0
+    after = read_histories(workdir)
+    assert np.array_equal(before.items, after.items)
+    assert read_catalogue(workdir).n_items == before.n_items
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--min-confidence", "1.5"), 2, "min-confidence"),
+        (("--recall-number", "-1"), 2, "recall-number"),
+        (("--strategy", "mix"), 2, "strategy"),
+        (("--include-real",), 1, "filter/scored-real.parquet is missing: run `llmi2i filter --include-real -w"),
+    ],
+)
+def test_mistakes_get_one_line(workdir, capsys, arguments, status, message):
+    capsys.readouterr()
+    assert run("fuse", *arguments, "-w", workdir) == status
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (workdir / "fuse").exists()
+
+
+def test_a_program_is_told_of_options_out_of_range(workdir):
+    from llmi2i_cli.errors import UsageError
+
+    for options in ({"min_confidence": 1.5}, {"recall_number": -1}):
+        with pytest.raises(UsageError):
+            stage.fuse(workdir, **options)
+
+
+def test_tuning_without_a_validation_split(shop, tmp_path, capsys, workdir):
+    other = tmp_path / "unsplit"
+    assert run("prepare", shop / "interactions.parquet", "--split", "none", "-w", other) == 0
+    shutil.copytree(workdir / "filter", other / "filter")
+    capsys.readouterr()
+    assert run("fuse", "--tune", "-w", other) == 1
+    assert "has no validation split to tune on: use --no-tune" in capsys.readouterr().err
+    assert not (other / "fuse").exists()
+    assert run("fuse", "-w", other) == 0
+    assert manifest(other)["choice"]["strategy"] == "pseudo-user"
+
+
+def test_candidates_of_another_log_are_refused(workdir, capsys):
+    path = workdir / "filter/scored.parquet"
+    write_table(pl.read_parquet(path).with_columns(item_id=pl.lit("nowhere")), path, SCORED)
+    capsys.readouterr()
+    assert run("fuse", "-w", workdir) == 1
+    assert "item_id 'nowhere' is not in prepare/: it belongs to another log" in capsys.readouterr().err
