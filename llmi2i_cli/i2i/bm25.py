@@ -121,7 +121,7 @@ def _rank_rows(
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
     n_items = len(log.item_ptr) - 1
     total = np.zeros(n_items, np.float64)
-    touched = np.empty(n_items, np.int32)
+    touched = np.empty(n_items + 1, np.int32)  # one more: written before it is known to be new
     for item in range(first_item, last_item):
         n_touched = 0
         for p in range(log.item_ptr[item], log.item_ptr[item + 1]):

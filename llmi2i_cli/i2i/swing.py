@@ -12,30 +12,28 @@ Most pairs of users share one item and add nothing, and most of the rest share j
     s(i, j) = g * sum over u < v of X_u X_v
               + sum over u < v with |I_u & I_v| >= 3 of (1 / (smoothing + |I_u & I_v|) - g) X_u X_v.
 
-The first sum needs no pairs: it is the second elementary symmetric polynomial of the X_u, updated user by user. For the
-second, each user u scans the lists of its items and sets, for each v > u that it meets, one bit per shared item: the
-set of shared items comes out as a word (several for a long history), its size by a popcount. What the pairs of u add
-goes to |I_u| x |I_u| sums, a square that stays in the cache; squares meet only once all are done, item by item.
+The first sum needs no pairs: it is the second elementary symmetric polynomial of the X_u, updated user by user. For
+the second, the row of item i looks at the small log of the users of i alone, from the longest history to the shortest.
+Each user u scans the lists of its other items, which hold the users before it, and sets for each v that it meets one
+bit per shared item: what they share comes out as a word (several for a long history), its size by a popcount. Then u
+joins the lists. All of this stays in the cache.
 
-The longest lists are cut. Of the items that a pair shares, the least popular has two more popular ones beside it in
-both histories when there are three; so a user is listed under all but its two most popular items (prefix filtering,
-Chaudhuri et al., ICDE 2006). Which of the 64 most popular items a user has is one word, so that those left out are
-found again by one AND; a user's first two are left out when they are among these.
+The longest lists are cut. Of the items that a pair shares beside i, the least popular has a more popular one beside it
+in both histories when there are two; so a user scans and joins all but the list of its most popular item (prefix
+filtering, Chaudhuri et al., ICDE 2006). Which of the 64 most popular items a user has is one word, so that the item
+left out is found again by one AND; it is left out when it is among these.
 
-Cost. With U_i' the users listed under i: |U_i'|^2 / 2 steps for each item, a few operations for each distinct pair that
-is met, n (n - 1) / 2 additions for each that shares n >= 3 items, |I_u|^2 steps for each user to put the rows together.
-Memory: 8 bytes for each of the sum of |I_u|^2 partial sums, in blocks of items when more than `SUMS_PER_BLOCK`;
-some 50 bytes an interaction for lists.
-
-With a draw of users, a pair adds to the rows of only those items that it was met under: all who were drawn are listed,
-and the items with a draw are looked up for the pairs that may share three, at |I_v| steps each. Each block of items
-meets the pairs anew.
+Cost. For each user of each item, some steps for each item of its history: |I_u|^2 for each user, the whole of it when
+histories share little. For each pair of users, at most n (n - 1) steps when it shares n items, fewer by the cut lists;
+pairs that share one item cost nothing. Memory: 40 bytes an item and thread, 4 for each interaction of the users of one
+item, and some 30 for each interaction of the log; nothing grows with the number of pairs. Rows do not depend on each
+other: an item is the unit of parallel work, and `max_item_users` bounds the largest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +43,7 @@ from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.slices import run_slices
-from llmi2i_cli.i2i.swing_kernels import N_HEAVY, Plan, Scoring, list_users, rank_rows, sum_pairs
-
-SUMS_PER_BLOCK = 3 << 26  # partial sums that are held at a time: 1.5 GiB of float64
+from llmi2i_cli.i2i.swing_kernels import Scoring, heavy_items, rank_rows
 
 
 def swing_neighbours(
@@ -93,24 +89,14 @@ def swing_neighbours(
     neighbours = Neighbours.empty(log.n_items, top_k)
     ranks = tie_ranks(log.n_items)[log.item_order]
     drawn = _draw_users(log, max_item_users, seed)
-    row_lengths = np.repeat(log.lengths, log.lengths)[drawn]
-    sums_of_item = np.bincount(log.user_items[drawn], row_lengths, minlength=log.n_items).astype(np.int64)
-    total, done = 2 * int(sums_of_item.sum()), 0
-
-    for first, last in _blocks(sums_of_item, SUMS_PER_BLOCK):
-        plan, pair_costs = _plan(log, drawn, first, last)
-        sums = np.zeros(int(sums_of_item[first:last].sum()))
-        row_costs = np.zeros_like(sums_of_item)
-        row_costs[first:last] = sums_of_item[first:last]
-        phases = (
-            run_slices(sum_pairs, pair_costs, log, plan, scoring, sums),
-            run_slices(rank_rows, row_costs, log, plan, scoring, sums, ranks, neighbours.ids, neighbours.scores),
-        )
-        for phase in phases:
-            for share in phase:
-                if on_progress:
-                    on_progress(done + round(share * len(sums)), total)
-            done += len(sums)
+    row_lengths = np.bincount(log.user_items[drawn], np.repeat(log.lengths, log.lengths)[drawn], minlength=log.n_items)
+    n_members = np.bincount(log.user_items[drawn], minlength=log.n_items)
+    costs = 10 * row_lengths + n_members * (n_members - 1) / 4  # of the pairs, about a quarter shares another item
+    arguments = (log, drawn, heavy_items(log), scoring, ranks, neighbours.ids, neighbours.scores)
+    total = int(costs.sum())
+    for share in run_slices(rank_rows, costs, *arguments):
+        if on_progress:
+            on_progress(round(share * total), total)
     if normalise:
         neighbours.scores[:] /= np.maximum(neighbours.scores[:, :1], np.finfo(np.float32).tiny)
     return neighbours
@@ -168,48 +154,3 @@ def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
-
-
-def _blocks(costs: NDArray[np.int64], budget: int) -> Iterator[tuple[int, int]]:
-    """Consecutive ranges of items whose costs sum to at most `budget`; an item over it makes a range of its own."""
-    first, spent = 0, 0
-    for item, cost in enumerate(costs.tolist()):
-        if item > first and spent + cost > budget:
-            yield first, item
-            first, spent = item, 0
-        spent += cost
-    yield first, len(costs)
-
-
-def _plan(log: Incidence, drawn: NDArray[np.bool_], first_item: int, last_item: int) -> tuple[Plan, NDArray[np.int64]]:
-    """How to sum the rows of items first_item .. last_item - 1, and what that costs for each user, int64 (n_users,)."""
-    rows = drawn & (log.user_items >= first_item) & (log.user_items < last_item)
-    only_where_met = not drawn.all()
-    if only_where_met:
-        listed = drawn
-        look_up_below = int(log.user_items[~drawn].max()) + 1
-    else:
-        place = np.arange(len(rows)) - np.repeat(log.user_ptr[:-1], log.lengths)
-        listed = (place >= 2) | (log.user_items >= N_HEAVY)
-        look_up_below = 0
-    row_lengths = np.where(rows, np.repeat(log.lengths, log.lengths), 0)
-    row_sums = np.where(rows, np.cumsum(row_lengths) - row_lengths, -1)
-    listed_ptr, listed_users, scan_from, heavy, look_up_bits = list_users(log, listed, look_up_below)
-    plan = Plan(
-        listed_ptr=listed_ptr,
-        listed_users=listed_users,
-        scan_from=scan_from,
-        heavy=heavy,
-        look_up_below=look_up_below,
-        look_up_bits=look_up_bits,
-        row_sums=row_sums,
-        only_where_met=only_where_met,
-        symmetric=bool(rows.all()),
-    )
-    return plan, _sums_by_user(log, listed_ptr[log.user_items + 1] - scan_from) + log.lengths
-
-
-def _sums_by_user(log: Incidence, values: NDArray) -> NDArray[np.int64]:
-    """Sum of a value of each entry over the entries of each user, int64 (n_users,)."""
-    ends = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    return np.diff(ends[log.user_ptr])

@@ -35,7 +35,7 @@ def _row(item, item_ptr, item_users, user_ptr, user_items, user_weights, smoothi
     return n_touched
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def naive_swing(item_ptr, item_users, user_ptr, user_items, user_weights, smoothing, top_k):
     """Neighbours of every item: ids int32 (n_items, top_k), padded with -1, and scores float32 (n_items, top_k).
 

@@ -42,6 +42,7 @@ def test_every_score_is_that_of_implicits_weights(weighted, k1, b):
         np.testing.assert_allclose(dense(neighbours), without_diagonal(weights @ weights.T), rtol=1e-5, atol=1e-30)
 
 
+@pytest.mark.filterwarnings("ignore::implicit.utils.ParameterWarning")
 def test_the_k_neighbours_are_implicits_k_plus_one_without_the_item_itself():
     histories = random_log(11, n_users=400, n_items=150, mean=10.0)
     model = BM25Recommender(K=21, K1=1.2, B=0.75, num_threads=1)
