@@ -152,12 +152,11 @@ def _from_preset(
 
 
 def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModelForCausalLM, AutoTokenizer
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
     implementation = attention_implementation(attention)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(spec)
-        llm = AutoModelForCausalLM.from_pretrained(spec, attn_implementation=implementation, dtype=torch.float32)
+        llm, tokenizer = _read_model(spec, attn_implementation=implementation, dtype=torch.float32)
     except Exception as error:  # safetensors and tokenizers raise types of their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         known = ", ".join(PRESETS)
@@ -169,6 +168,20 @@ def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTra
         raise ModelError(f"{spec} is a masked language model ({llm.config.model_type}): give a causal one")
     if llm.get_output_embeddings() is None:
         raise ModelError(f"{spec} has no output embeddings: it is no causal language model")
+    return llm, tokenizer
+
+
+def _read_model(spec: str | Path, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer as transformers reads them; ValueError where it would make weights up."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(spec)
+    llm, found = AutoModelForCausalLM.from_pretrained(spec, output_loading_info=True, **options)
+    if found["missing_keys"]:
+        raise ValueError(f"the weights lack {', '.join(sorted(found['missing_keys'])[:3])}")
     return llm, tokenizer
 
 
@@ -254,13 +267,10 @@ def load_checkpoint(
     directory: Path, item_ids: pl.Series, *, attention: str, remedy: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Card]:
     """Load a checkpoint of ours. ArtifactError if it is damaged, foreign or of another catalogue."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     card = read_card(directory, item_ids, remedy)
     implementation = attention_implementation(attention)
     try:
-        llm = AutoModelForCausalLM.from_pretrained(directory, attn_implementation=implementation)
-        tokenizer = AutoTokenizer.from_pretrained(directory)
+        llm, tokenizer = _read_model(directory, attn_implementation=implementation)
     except Exception as error:  # safetensors and tokenizers raise types of their own
         raise ArtifactError(f"{directory} is damaged ({type(error).__name__}): {remedy}") from error
     if llm.get_input_embeddings().num_embeddings != card.layout.size:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
@@ -145,6 +146,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def drop_a_tensor(path):
+    tensors = load_file(path)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
@@ -154,6 +161,7 @@ def truncate(path):
         (lambda model: (model / CARD).write_text("[1]"), "llmi2i.json is missing or damaged"),
         (lambda model: truncate(model / "model.safetensors"), "is damaged"),
         (lambda model: (model / "model.safetensors").unlink(), "is damaged"),
+        (lambda model: drop_a_tensor(model / "model.safetensors"), "is damaged"),
         (lambda model: (model / "config.json").write_text("no"), "is damaged"),
         (lambda model: (model / "tokenizer.json").write_text("no"), "is damaged"),
     ],
@@ -172,7 +180,7 @@ def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, damage, message):
 def test_a_checkpoint_of_another_catalogue_is_refused(tmp_path):
     model = saved(tmp_path)
     for ids in (CATALOGUE.ids[::-1], CATALOGUE.ids[:-1], pl.Series([*CATALOGUE.ids[:-1], "new"])):
-        with pytest.raises(ArtifactError, match=r"was trained on another catalogue than prepare/items\.parquet: run it"):
+        with pytest.raises(ArtifactError, match=r"was trained on another catalogue than prepare.items.parquet"):
             load_checkpoint(model, ids, attention="sdpa", remedy=REMEDY)
     card = json.loads((model / CARD).read_text())
     (model / CARD).write_text(json.dumps(card | {"n_evidence": 5}))
@@ -206,12 +214,19 @@ def no_weights(folder):
     (save_pretrained_base(folder) / "model.safetensors").unlink()
 
 
+def headless(folder):
+    model = AutoModelForCausalLM.from_pretrained(save_pretrained_base(folder))
+    model.base_model.save_pretrained(folder)
+
+
 def unknown_type(folder):
     save_pretrained_base(folder)
     (folder / "config.json").write_text('{"model_type": "nonesuch"}')
 
 
-@pytest.mark.parametrize("make", [bert, no_tokenizer, broken_weights, no_weights, unknown_type, lambda folder: None])
+@pytest.mark.parametrize(
+    "make", [bert, headless, no_tokenizer, broken_weights, no_weights, unknown_type, lambda folder: None]
+)
 def test_a_directory_that_is_no_causal_lm(tmp_path, make):
     make(tmp_path)
     with pytest.raises(ModelError) as caught:
