@@ -154,7 +154,7 @@ def test_further_columns_are_left_out(workdir):
 
 
 def test_a_missing_artifact_names_the_command_that_makes_it(workdir):
-    with pytest.raises(ArtifactError, match="run `llmi2i synthesize -w .*` first"):
+    with pytest.raises(ArtifactError, match=r"run `llmi2i synthesize -w .*` first"):
         read_artifact(workdir, "synthesize/candidates.parquet")
 
 

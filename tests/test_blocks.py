@@ -73,7 +73,8 @@ def whole(workdir):
     assert work(workdir, force=True)[0] == list(range(N_BLOCKS))
     expected = pl.concat([block_table(block) for block in range(N_BLOCKS)])
     assert pl.read_parquet(workdir / "synthesize/candidates.parquet").equals(expected)
-    assert read_manifest(workdir / "synthesize/manifest.json")["outputs"]["candidates.parquet"]["rows"] == 21
+    manifest = read_manifest(workdir / "synthesize/manifest.json") or {}
+    assert manifest["outputs"]["candidates.parquet"]["rows"] == 21
     found = result(workdir)
     (workdir / "synthesize/manifest.json").unlink()
     (workdir / "synthesize/candidates.parquet").unlink()

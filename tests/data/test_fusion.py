@@ -198,7 +198,6 @@ def test_the_arrays_equal_the_table_read_back(strategy, weighted):
         assert np.array_equal(fused.items, read_back.items)
         assert fused.n_items == n_items
         assert fused.items.dtype == np.int32
-        if weighted:
+        assert (fused.weights is not None) == weighted
+        if fused.weights is not None and read_back.weights is not None:
             assert np.array_equal(fused.weights, read_back.weights)
-        else:
-            assert fused.weights is None

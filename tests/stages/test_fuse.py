@@ -20,7 +20,7 @@ from tests.conftest import run
 
 @pytest.fixture
 def workdir(prepared, tmp_path):
-    """prepare/ and a filter/scored.parquet whose candidates are good for some users: their validation item among them."""
+    """prepare/ and a filter/scored.parquet whose candidates hold some users' validation item."""
     shutil.copytree(prepared, tmp_path / "work")
     rng = random.Random(2)
     log = pl.read_parquet(prepared / "prepare/interactions.parquet")
@@ -153,7 +153,8 @@ def test_orders_that_cannot_differ_are_tried_once(workdir):
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     from llmi2i_cli.i2i import swing
 
-    original, trained = swing.swing_neighbours, []
+    original = swing.swing_neighbours
+    trained: list[tuple] = []
 
     def counting(*arguments, stop_after, **options):
         if len(trained) == stop_after:
