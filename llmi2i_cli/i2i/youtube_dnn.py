@@ -83,7 +83,7 @@ class YoutubeDNN:
     ) -> NDArray[np.float32]:
         """float32 (n_queries, d) from row `users` of the training log (-1: not in it) and their items, oldest first."""
         vectors = np.empty((queries.n_users, self.item_vectors.shape[1]), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             for start in range(0, queries.n_users, batch_size):
                 rows = np.arange(start, min(start + batch_size, queries.n_users))
                 windows = _windows(queries, queries.ptr[rows], queries.ptr[rows + 1], self.recent)

@@ -9,7 +9,7 @@ import pytest
 from llmi2i_cli.artifacts import read_catalogue, read_histories
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from tests.evaluation.test_retrieve import plain_ranking
-from tests.stages.shop import answer, prepare_shop, run, write_fused, write_log
+from tests.stages.shop import N_ITEMS, answer, prepare_shop, run, write_fused, write_log
 
 
 @pytest.fixture
@@ -180,6 +180,36 @@ def test_rows_in_another_order_give_the_same_figures(tmp_path, capsys):
     for before, after in zip(results[:2], results[2:], strict=True):
         for group in ("all", "other"):
             assert before[group] == pytest.approx(after[group], rel=1e-12)  # sums over users in another order
+
+
+def test_other_names_of_items_change_the_order_of_equal_scores_alone(tmp_path, capsys):
+    write_log(tmp_path / "log.txt")
+    names = {f"i{item}": f"n{item * 7 % N_ITEMS}" for item in range(N_ITEMS)}
+    lines = [line.split() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    (tmp_path / "renamed.txt").write_text("".join(f"{u} {' '.join(names[i] for i in items)}\n" for u, *items in lines))
+    (tmp_path / "users.txt").write_text("".join(f"{user}\n" for user, *_ in lines))
+    scores = []
+    for log in ("log", "renamed"):
+        workdir = tmp_path / log
+        assert run("prepare", tmp_path / f"{log}.txt", "-w", workdir) == 0
+        assert run("train-i2i", "--model", "swing", "-w", workdir) == 0
+        ranked = answer(capsys, "recommend", "--file", tmp_path / "users.txt", "-w", workdir)
+        scores.append([[item["score"] for item in user["items"]] for user in ranked])
+    assert len(scores[0]) == 80
+    for before, after in zip(*scores, strict=True):
+        assert before == pytest.approx(after, rel=1e-6)
+
+
+def test_the_table_shows_the_gain_and_its_interval(workdir, capsys):
+    result = answer(capsys, "evaluate", "--data", "fused", "--baseline", "real", "--k", 10, "-w", workdir)
+    assert run("evaluate", "--data", "fused", "--baseline", "real", "--k", 10, "-w", workdir) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in cells if row[:2] == ["all", "recall@10"])
+    low, high = result["gain_intervals"]["all"]["recall@10"]
+    assert row[2:4] == [f"{r['metrics']['all']['recall@10']:.4f}" for r in (result["baseline"], result)]
+    assert row[5:] == [f"{result['gain']['all']['recall@10']:+.1%}", f"{low:+.1%} .. {high:+.1%}"]
+    coverage = next(row for row in cells if row[:2] == ["rankings", "coverage@10"])
+    assert coverage[3] == f"{result['rankings']['coverage@10']:.4g}"
 
 
 @pytest.mark.parametrize(
