@@ -5,6 +5,8 @@ Neighbours are the items of largest cosine of the item factors, as its ``similar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
@@ -23,6 +25,7 @@ def bpr_neighbours(
     regularization: float = 0.01,
     iterations: int = 100,
     seed: int = 2023,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """Train BPR and return each item's `top_k` most similar items, as `implicit`'s ``similar_items`` ranks them.
 
@@ -31,6 +34,7 @@ def bpr_neighbours(
     histories : a repeated item counts once; weights cannot be honoured, for BPR only compares what a user has with what
         they have not (a weight of 0 or less takes the interaction out)
     iterations : passes over the interactions
+    on_progress : called with (passes done, passes in all)
 
     Returns
     -------
@@ -50,7 +54,12 @@ def bpr_neighbours(
         num_threads=1,
         random_state=seed,
     )
-    model.fit(user_items, show_progress=False)
+
+    def tell(done: int, *_: object) -> None:
+        if on_progress:
+            on_progress(done + 1, iterations)
+
+    model.fit(user_items, show_progress=False, callback=tell)
     return cosine_neighbours(np.asarray(model.item_factors, np.float32), known, top_k=top_k)
 
 

@@ -110,7 +110,7 @@ def train(
     if model == "bpr":
         from llmi2i_cli.i2i.bpr import bpr_neighbours
 
-        return Trained(bpr_neighbours(histories, top_k=top_k, **options))
+        return Trained(bpr_neighbours(histories, top_k=top_k, on_progress=without_text, **options))
     from llmi2i_cli.i2i.youtube_dnn import train_youtube_dnn
 
     youtube_dnn = train_youtube_dnn(

@@ -42,6 +42,12 @@ def test_the_seed_decides():
     assert first.scores.tobytes() != other.scores.tobytes()
 
 
+def test_progress_counts_passes():
+    told: list[tuple[int, int]] = []
+    bpr_neighbours(small_log(), factors=4, iterations=3, on_progress=lambda *seen: told.append(seen))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_repetition_and_weights_change_nothing_but_a_weight_of_zero_takes_out():
     rows = [[0, 1, 2], [1, 2, 3], [0, 3]]
     log = Histories.from_rows(rows, 4)
