@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "swing": {"user_weight": ("sqrt", "one"), "smoothing": (1.0, 5.0, 20.0)},
     "bm25": {"k1": (0.1, 0.3, 0.6, 1.2), "b": (0.25, 0.5, 0.75)},
-    "bpr": {"learning_rate": (0.05, 0.1, 0.2), "regularization": (0.01, 0.03)},
+    "bpr": {"learning_rate": (0.1, 0.2), "regularization": (0.01, 0.03)},
     "youtubednn": {"learning_rate": (0.001, 0.002)},
 }
 
