@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from llmi2i_cli.i2i.neighbours import ranking_key
-from llmi2i_cli.i2i.selection import offer, sort_descending
+from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_rank_of_key, tie_ranks
+
+
+class Rows(NamedTuple):
+    """Where rows go when the model has an order of items of its own.
+
+    Attributes
+    ----------
+    item_order : int64 (n_items,), catalogue index of each of the model's items
+    tie_ranks : int32 (n_items,), of the model's items
+    item_of_rank : int64 (n_items,), the inverse
+    ids, scores : int32 and float32 (n_items, k), in the order of the catalogue
+    """
+
+    item_order: NDArray[np.int64]
+    tie_ranks: NDArray[np.int32]
+    item_of_rank: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, neighbours: Neighbours, item_order: NDArray[np.int64]) -> Rows:
+        """The rows of `neighbours`, for a model whose items are in `item_order`."""
+        ranks = tie_ranks(neighbours.n_items)[item_order]
+        return cls(item_order, ranks, np.argsort(ranks), neighbours.ids, neighbours.scores)
 
 
 @njit(cache=True)
-def write_best(
-    item: int,
-    totals: NDArray[np.float64],
-    touched: NDArray[np.int32],
-    item_order: NDArray[np.int64],
-    tie_ranks: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    scores: NDArray[np.float32],
-) -> None:
-    """Write the row of `item` in `ids` and `scores`: the positive totals, best first, its own left out.
+def write_best(item: int, totals: NDArray[np.float64], touched: NDArray[np.int32], rows: Rows) -> None:
+    """Write the row of `item`: the positive totals, best first, its own left out. Resets `totals` to 0.
 
     Parameters
     ----------
-    totals : float64 (n_items,), scores of the other items, 0 but for those in `touched`; reset to 0
+    totals : float64 (n_items,), scores of the other items, 0 but for those in `touched`
     touched : int32 (n,), distinct items
-    item_order : int64 (n_items,), catalogue index of each item; `ids` and `scores`, (n_items, k), are in its order
-    tie_ranks : int32 (n_items,), of the catalogue's items but in the order of `item_order`
     """
-    k = ids.shape[1]
-    keys = np.empty(k, np.uint64)
-    best = np.empty(k, np.int32)
-    size = 0
+    k = rows.ids.shape[1]
+    keys = np.empty(min(2 * k, len(touched)), np.uint64)
+    n = 0
+    floor = np.uint64(0)  # the best k are above it
     for other in touched:
         score = np.float32(totals[other])
         if score <= 0 or other == item:
             continue
-        if size == k and ranking_key(score, 0) < keys[0]:
-            continue  # most of a long row: not even the best tie rank would do
-        size = offer(keys, best, size, ranking_key(score, tie_ranks[other]), other)
-    sort_descending(keys, best, size)
-    row = item_order[item]
-    for n in range(size):
-        ids[row, n] = item_order[best[n]]
-        scores[row, n] = totals[best[n]]
+        key = ranking_key(score, rows.tie_ranks[other])
+        if key < floor:
+            continue
+        if n == 2 * k:
+            keys[:k] = np.partition(keys, k)[k:]
+            floor = keys[0]
+            n = k
+        keys[n] = key
+        n += 1
+    keys = np.partition(keys[:n], n - k)[n - k :] if n > k else keys[:n]
+    best = np.sort(keys)[::-1]
+    place = rows.item_order[item]
+    for rank in range(len(best)):
+        other = rows.item_of_rank[tie_rank_of_key(best[rank])]
+        rows.ids[place, rank] = rows.item_order[other]
+        rows.scores[place, rank] = totals[other]
     for other in touched:
         totals[other] = 0

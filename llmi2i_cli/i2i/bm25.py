@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.i2i.best_rows import write_best
+from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence, incidence
-from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
+from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.slices import run_slices
 
 
@@ -54,10 +54,9 @@ def bm25_neighbours(
     log = incidence(histories, repeats="sum")
     weights = _bm25_weights(log, k1, b)
     neighbours = Neighbours.empty(log.n_items, top_k)
-    ranks = tie_ranks(log.n_items)[log.item_order]
     costs = np.bincount(log.user_items, np.repeat(log.lengths, log.lengths), minlength=log.n_items)
     total = int(costs.sum())
-    for share in run_slices(_rank_rows, costs, log, weights, ranks, neighbours.ids, neighbours.scores):
+    for share in run_slices(_rank_rows, costs, log, weights, Rows.of(neighbours, log.item_order)):
         if on_progress:
             on_progress(round(share * total), total)
     return neighbours
@@ -114,9 +113,7 @@ def _rank_rows(
     last_item: int,
     log: Incidence,
     weights: NDArray[np.float64],
-    tie_ranks: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    scores: NDArray[np.float32],
+    rows: Rows,
 ) -> None:
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
     n_items = len(log.item_ptr) - 1
@@ -135,7 +132,7 @@ def _rank_rows(
                     touched[n_touched] = other
                     n_touched += before == 0
                     total[other] = before + product
-        write_best(item, total, touched[:n_touched], log.item_order, tie_ranks, ids, scores)
+        write_best(item, total, touched[:n_touched], rows)
 
 
 @njit(cache=True, nogil=True)

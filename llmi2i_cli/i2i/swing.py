@@ -40,8 +40,9 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.best_rows import Rows
 from llmi2i_cli.i2i.incidence import Incidence, incidence
-from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
+from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.slices import run_slices
 from llmi2i_cli.i2i.swing_kernels import Scoring, heavy_items, rank_rows
 
@@ -87,12 +88,11 @@ def swing_neighbours(
         excess=1 / (smoothing + np.maximum(np.arange(log.lengths.max(initial=0) + 1), 2)) - 1 / (smoothing + 2),
     )
     neighbours = Neighbours.empty(log.n_items, top_k)
-    ranks = tie_ranks(log.n_items)[log.item_order]
     drawn = _draw_users(log, max_item_users, seed)
     row_lengths = np.bincount(log.user_items[drawn], np.repeat(log.lengths, log.lengths)[drawn], minlength=log.n_items)
     n_members = np.bincount(log.user_items[drawn], minlength=log.n_items)
     costs = 10 * row_lengths + n_members * (n_members - 1) / 4  # of the pairs, about a quarter shares another item
-    arguments = (log, drawn, heavy_items(log), scoring, ranks, neighbours.ids, neighbours.scores)
+    arguments = (log, drawn, heavy_items(log), scoring, Rows.of(neighbours, log.item_order))
     total = int(costs.sum())
     for share in run_slices(rank_rows, costs, *arguments):
         if on_progress:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from llmi2i_cli.i2i.best_rows import write_best
+from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.bits import count_ones, lowest_one
 from llmi2i_cli.i2i.incidence import Incidence
 
@@ -74,9 +74,7 @@ def rank_rows(
     drawn: NDArray[np.bool_],
     heavy: NDArray[np.uint64],
     scoring: Scoring,
-    tie_ranks: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    scores: NDArray[np.float32],
+    rows: Rows,
 ) -> None:
     """Write the neighbours of the items first_item .. last_item - 1 to their rows of the catalogue.
 
@@ -84,8 +82,6 @@ def rank_rows(
     ----------
     drawn : bool (n_entries,), whether the user's pairs add to the row of the item
     heavy : uint64 (n_users,), see `heavy_items`
-    tie_ranks : int32 (n_items,), in the order of `log`
-    ids, scores : int32 and float32 (n_items, k), in the order of the catalogue
     """
     longest_row = 0
     for item in range(first_item, last_item):
@@ -121,7 +117,7 @@ def rank_rows(
             cells[other].seen = 0
             cells[other].total = 0
             cells[other].end = 0
-        write_best(item, totals, touched[:n_touched], log.item_order, tie_ranks, ids, scores)
+        write_best(item, totals, touched[:n_touched], rows)
 
 
 @njit(cache=True)

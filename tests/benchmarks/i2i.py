@@ -107,8 +107,8 @@ def compare_swing(name: str, histories: Histories, runs: int) -> None:
     print(
         f"{name}: {log.n_users:,} users x {log.n_items:,} items x {len(log.user_items):,} interactions, "
         f"the most popular item with {popular:.0%} of the users\n"
-        f"  Swing                 {ours_s:8.3f} s   {naive_s / ours_s:6.1f} x as fast as the plain one ({naive_s:.3f} s), "
-        "scores equal to 1e-6"
+        f"  Swing                 {ours_s:8.3f} s {naive_s / ours_s:6.1f} x as fast as the plain one's {naive_s:.3f} s"
+        ", scores equal to 1e-6"
     )
     # The definition read plainly adds every contribution. An exact method has to learn |I_u & I_v| of each pair that
     # contributes (one step at the very least), to read the log and to write the result.
@@ -163,7 +163,7 @@ def grow_swing(cap: int = 1000) -> None:
         seconds = time.perf_counter() - start
         print(
             f"  {histories.n_users:>9,} users x {histories.n_items:>7,} items x {len(histories.items):>10,} "
-            f"interactions: {seconds:7.2f} s, peak {peak_mib():,.0f} MiB with the log, {pairs:.3g} user pairs over items"
+            f"interactions: {seconds:7.2f} s, peak {peak_mib():,.0f} MiB with the log, {pairs:.3g} user pairs"
         )
         if before:
             seconds_1, pairs_1, interactions_1 = before
