@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
+from llmi2i_cli.llm import generator_training
+from llmi2i_cli.llm.generate import load_generator, rank_block
+from llmi2i_cli.progress import ProgressBar
+from tests.conftest import run
+from tests.llm.tiny import save_pretrained_base
+
+QUICK = ("--epochs", 1, "--batch-size", 32)
+
+
+@pytest.fixture
+def workdir(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "work")
+    return tmp_path / "work"
+
+
+def manifest(workdir, name="manifest.json"):
+    return json.loads((workdir / "sft-gen" / name).read_text())
+
+
+def files(workdir):
+    folder = workdir / "sft-gen"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def contents(workdir):
+    """Every artifact's bytes; manifests hold seconds."""
+    folder = workdir / "sft-gen"
+    return {name: (folder / name).read_bytes() for name in files(workdir) if "manifest" not in name}
+
+
+def test_it_leaves_a_checkpoint_a_log_and_its_facts(workdir, capfd):
+    assert run("sft-gen", *QUICK, "-w", workdir) == 0
+    assert capfd.readouterr().err == ""  # stderr is no terminal
+    assert files(workdir) == [
+        "log.jsonl",
+        "manifest.json",
+        "model/config.json",
+        "model/generation_config.json",
+        "model/item_tokens.parquet",
+        "model/llmi2i.json",
+        "model/model.safetensors",
+        "model/tokenizer.json",
+        "model/tokenizer_config.json",
+    ]
+    facts = manifest(workdir)
+    histories, catalogue = read_histories(workdir), read_catalogue(workdir)
+    steps = -(-int((histories.lengths > 0).sum()) // 32)
+    assert (facts["steps_this_run"], facts["epochs"], facts["batch_size"]) == (steps, 1, 32)
+    assert (facts["learning_rate"], facts["max_length"]) == (1e-3, 64)
+    log = [json.loads(line) for line in (workdir / "sft-gen/log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, steps + 1))
+    assert [entry["step"] for entry in log if "valid_recall@10" in entry] == [steps]
+
+    # The figure that the log gives is the recall of the checkpoint that was saved.
+    validation = read_histories(workdir, ("valid",))
+    users = np.flatnonzero((validation.lengths > 0) & (histories.lengths > 0))
+    generator = load_generator(workdir / "sft-gen/model", catalogue, read_profiles(workdir))
+    ranked, _ = rank_block(generator, users.tolist(), histories, histories, history=64, top_n=10)
+    hits = [target in items for user, items in zip(users, ranked, strict=True) for target in validation.row(user)]
+    assert log[-1]["valid_recall@10"] == pytest.approx(np.mean(hits))
+    assert sum(hits) > 0
+
+
+def test_a_second_run_does_nothing_and_another_seed_trains_again(workdir, capsys, monkeypatch):
+    assert run("sft-gen", *QUICK, "-w", workdir) == 0
+    before = contents(workdir)
+    with monkeypatch.context() as patch:
+        patch.setattr(generator_training, "train_generator", None)
+        assert (
+            run("sft-gen", *QUICK, "--checkpoint-steps", 2, "-w", workdir) == 0
+        )  # it decides nothing about the result
+        assert "sft-gen is up to date" in capsys.readouterr().err
+    assert run("sft-gen", *QUICK, "--seed", 43, "-w", workdir) == 0
+    assert contents(workdir)["model/model.safetensors"] != before["model/model.safetensors"]
+
+
+def stop_at(monkeypatch, title, step):
+    update = ProgressBar.update
+
+    def stopping(self, done, *rest, **more):
+        if self.title == title and done == step:
+            raise KeyboardInterrupt
+        update(self, done, *rest, **more)
+
+    monkeypatch.setattr(ProgressBar, "update", stopping)
+
+
+def test_interrupted_and_resumed_it_leaves_the_same_bytes(workdir, monkeypatch):
+    given = ("--epochs", 2, "--batch-size", 32, "--checkpoint-steps", 2)
+    shutil.copytree(workdir, workdir.parent / "whole")
+    assert run("sft-gen", *given, "-w", workdir.parent / "whole") == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, "Training the generator", 7)
+        assert run("sft-gen", *given, "-w", workdir) == 130
+    assert not (workdir / "sft-gen/model").exists()
+    assert not (workdir / "sft-gen/manifest.json").exists()
+    assert run("sft-gen", *given, "-w", workdir) == 0
+    assert manifest(workdir)["steps_this_run"] == manifest(workdir.parent / "whole")["steps_this_run"] - 6
+    assert contents(workdir) == contents(workdir.parent / "whole")
+
+
+def test_the_held_out_interactions_have_no_say_in_the_weights(workdir):
+    """Every test item replaced by another: the same checkpoint and log; every validation item: the same checkpoint."""
+    found = []
+    for name, split in (("as-it-is", ()), ("test", ("test",)), ("valid", ("valid", "test"))):
+        changed = workdir.parent / name
+        shutil.copytree(workdir, changed)
+        path = changed / "prepare/interactions.parquet"
+        table = pl.read_parquet(path)
+        other = pl.when(pl.col("split").is_in(split)).then(pl.lit(table["item_id"][0])).otherwise("item_id")
+        table.with_columns(other.alias("item_id")).write_parquet(path)
+        assert run("sft-gen", *QUICK, "-w", changed) == 0
+        found.append(contents(changed))
+    assert found[0] == found[1]
+    assert found[0]["log.jsonl"] != found[2].pop("log.jsonl")
+    assert {name: content for name, content in found[0].items() if name != "log.jsonl"} == found[2]
+
+
+def test_examples_only_writes_one_line_a_target(workdir):
+    assert run("sft-gen", "--examples-only", "--alpha", 3, "--beta", 0.5, "-w", workdir) == 0
+    assert files(workdir) == ["examples.jsonl", "examples.manifest.json"]
+    lines = [json.loads(line) for line in (workdir / "sft-gen/examples.jsonl").read_text().splitlines()]
+    log = pl.read_parquet(workdir / "prepare/interactions.parquet").filter(split="train")
+    train = log.group_by("user_id", maintain_order=True).tail(63)  # 64 tokens, the first of them <s>
+    assert len(train) < len(log)
+    tail = set(read_catalogue(workdir).ids.filter(pl.Series(read_catalogue(workdir).is_train_tail)))
+    assert [line["completion"] for line in lines] == [f"<item:{item}>" for item in train["item_id"]]
+    assert [line["weight"] for line in lines] == [3.0 if item in tail else 0.5 for item in train["item_id"]]
+    assert 0 < sum(line["weight"] == 3 for line in lines) < len(lines)
+    before: dict[str, list[str]] = {}
+    for line, (user, item) in zip(lines, train.select("user_id", "item_id").rows(), strict=True):
+        assert line["prompt"] == " ".join(["<s>", *before.setdefault(user, [])])
+        before[user].append(f"<item:{item}>")
+    assert manifest(workdir, "examples.manifest.json")["outputs"]["examples.jsonl"]["rows"] == len(lines)
+
+
+def test_a_pretrained_base_with_a_template_of_ones_own(workdir, tmp_path, capfd):
+    base = save_pretrained_base(tmp_path / "base", "gpt2")
+    (tmp_path / "mine.txt").write_text("Next for {profile}: {history}")
+    given = ("--base-model", base, "--template", tmp_path / "mine.txt", *QUICK, "--learning-rate", 1e-3)
+    assert run("sft-gen", *given, "-w", workdir) == 0
+    assert capfd.readouterr().err == ""
+    card = json.loads((workdir / "sft-gen/model/llmi2i.json").read_text())
+    assert card["template"] == "Next for {profile}: {history}"
+    assert card["titles_in_prompt"]
+    assert manifest(workdir)["max_length"] == 256  # as far as this base's positions reach
+    assert run("sft-gen", *given, "-w", workdir) == 0
+    assert "up to date" in capfd.readouterr().err
+    (tmp_path / "mine.txt").write_text("And now {history}")
+    assert run("sft-gen", *given, "-w", workdir) == 0  # a template is an input: its change is seen
+    assert json.loads((workdir / "sft-gen/model/llmi2i.json").read_text())["template"] == "And now {history}"
+
+
+def test_training_that_breaks_down_publishes_nothing(workdir, capsys):
+    assert run("sft-gen", *QUICK, "--learning-rate", 1e30, "-w", workdir) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: the training broke down by step ")
+    assert "lower --learning-rate" in error
+    assert error.count("\n") == 1
+    assert not (workdir / "sft-gen/model").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["--alpha", 0, "--beta", 0], 2, "--alpha and --beta are both 0: nothing would be learnt"),
+        (["--base-model", "/no/such/model"], 1, "/no/such/model is no causal language model that can be loaded"),
+        (["--template", "/no/such/template"], 1, "/no/such/template"),
+        (["--max-length", 5000], 2, "--max-length 5000 is more than the 4096 positions of the base model"),
+        (
+            ["--batch-size", 10, "--gradient-accumulation", 3],
+            1,
+            "--batch-size 10 cannot be split over 1 processes and 3",
+        ),
+        (["--attention", "flash_attention_2"], 1, "use --attention auto or sdpa"),
+    ],
+)
+def test_mistakes_get_one_line_and_write_nothing(workdir, capsys, monkeypatch, arguments, status, message):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert run("sft-gen", *arguments, "-w", workdir) == status
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (workdir / "sft-gen").exists() or not (workdir / "sft-gen/model").exists()
