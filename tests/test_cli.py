@@ -25,7 +25,9 @@ from llmi2i_cli.workdir import STAGES
 from tests.conftest import run
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-JSON_COMMANDS = sorted(name for name, command in COMMANDS.items() if "--json" in {o for p in command.params for o in p.opts})
+JSON_COMMANDS = sorted(
+    name for name, command in COMMANDS.items() if "--json" in {o for p in command.params for o in p.opts}
+)
 
 
 def error_of(capsys, *arguments):
@@ -202,14 +204,26 @@ def test_without_a_terminal_there_are_no_colours_and_no_bars(pipeline, tmp_path)
     assert "\x1b" not in done.stdout
 
 
-def test_a_bar_is_shown_on_a_terminal_after_two_seconds_alone(monkeypatch, capsys):
+class Quiet:
+    """In place of rich's bar."""
+
+    def update(self, *_: object, **__: object) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def test_a_bar_is_shown_on_a_terminal_after_two_seconds_alone(monkeypatch):
     from llmi2i_cli import progress
 
     clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     opened = []
-    monkeypatch.setattr(progress.ProgressBar, "_open", lambda bar: opened.append(bar.title) or bar._stub())
-    monkeypatch.setattr(progress.ProgressBar, "_stub", stub, raising=False)
+
+    def open_quietly(bar):
+        opened.append(bar.title)
+        bar._progress, bar._task = Quiet(), 0
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress.ProgressBar, "_open", open_quietly)
     for is_terminal, expected in ((False, []), (True, ["work"])):
         monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
         with progress.progress_bar("work", 10) as bar:
@@ -221,15 +235,6 @@ def test_a_bar_is_shown_on_a_terminal_after_two_seconds_alone(monkeypatch, capsy
             bar.advance(text="loss 1")
             assert (bar.done, bar.total) == (3, 10)
         assert opened == expected
-
-
-def stub(bar):
-    class Quiet:
-        def update(self, *_, **__): ...
-
-        def stop(self): ...
-
-    bar._progress, bar._task = Quiet(), 0
 
 
 # --- the program as a process ---------------------------------------------------------------------------------------
