@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import (
+    SCORED,
+    SCORED_REAL,
+    read_catalogue,
+    read_histories,
+    read_profiles,
+    read_user_ids,
+    write_table,
+)
+from llmi2i_cli.histories import Histories
+from llmi2i_cli.i2i.evidence import Evidence
+from llmi2i_cli.llm.feature_tokens import Buckets
+from llmi2i_cli.llm.judge import judge, load_discriminator
+from llmi2i_cli.llm.positions import HISTORY
+from llmi2i_cli.stages import filter as module
+from tests.conftest import run
+
+
+@pytest.fixture
+def workdir(pipeline, tmp_path):
+    """Everything before this stage."""
+    for folder in ("prepare", "sft-gen", "sft-disc", "synthesize"):
+        shutil.copytree(pipeline / folder, tmp_path / "work" / folder)
+    return tmp_path / "work"
+
+
+def scored(workdir, name="scored"):
+    return pl.read_parquet(workdir / f"filter/{name}.parquet")
+
+
+class Twin:
+    """Judges one candidate at a time."""
+
+    def __init__(self, workdir):
+        catalogue = read_catalogue(workdir)
+        self.items = {item: k for k, item in enumerate(catalogue.ids)}
+        self.users = {user: k for k, user in enumerate(read_user_ids(workdir))}
+        self.histories = read_histories(workdir)
+        self.discriminator = load_discriminator(workdir / "sft-disc/model", catalogue, read_profiles(workdir))
+        self.buckets = Buckets.load(workdir / "sft-disc/model/feature_buckets.json", "")
+        self.evidence = Evidence(self.histories, catalogue.texts)
+
+    def confidence(self, user, item, context, logprob=None, rank=None):
+        one = np.array([self.items[item]], np.int32)
+        row = np.array([self.users[user]])
+        contexts = Histories.from_rows([list(context)], self.histories.n_items)
+        features = self.evidence.features(
+            contexts,
+            np.array([0]),
+            row,
+            one,
+            None if logprob is None else np.array([logprob], np.float32),
+            None if rank is None else np.array([rank]),
+        )
+        tokens = self.buckets.tokens(features)
+        odds = judge(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)
+        return 1 / (1 + np.exp(-float(odds[0])))
+
+
+def test_every_candidate_stays_with_its_verdict(workdir, capfd):
+    assert run("filter", "--min-confidence", 0.6, "-w", workdir) == 0
+    assert capfd.readouterr().err == ""
+    assert sorted(path.name for path in (workdir / "filter").iterdir()) == ["manifest.json", "scored.parquet"]
+    found = scored(workdir)
+    assert dict(found.schema) == dict(SCORED)
+    candidates = pl.read_parquet(workdir / "synthesize/candidates.parquet")
+    assert found.select(candidates.columns).equals(candidates)
+    assert (found["label"] == "Yes").to_list() == (found["confidence"] > 0.5).to_list()
+    assert found["keep"].to_list() == (found["confidence"] >= np.float32(0.6)).to_list()
+    assert 0 < found["keep"].sum() < (found["label"] == "Yes").sum() < len(found)
+    facts = json.loads((workdir / "filter/manifest.json").read_text())
+    assert facts["kept"] == {"scored.parquet": found["keep"].sum()}
+    twin = Twin(workdir)
+    for row in found.gather_every(37).iter_rows(named=True):
+        context = twin.histories.row(twin.users[row["user_id"]])
+        expected = twin.confidence(row["user_id"], row["item_id"], context, row["logprob"], row["rank"])
+        assert row["confidence"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_real_interactions_are_judged_from_what_stood_before_them(workdir):
+    assert run("filter", "--include-real", "-w", workdir) == 0
+    found = scored(workdir, "scored-real")
+    assert dict(found.schema) == dict(SCORED_REAL)
+    train = pl.read_parquet(workdir / "prepare/interactions.parquet").filter(split="train")
+    columns = ["user_id", "item_id", "timestamp"]
+    assert found.select(columns).equals(train.select(columns))
+    twin = Twin(workdir)
+    before: dict[str, list[int]] = {}
+    for n, row in enumerate(found.iter_rows(named=True)):
+        context = before.setdefault(row["user_id"], [])
+        if n % 41 == 0 or (n < 200 and not context):
+            expected = twin.confidence(row["user_id"], row["item_id"], context[-HISTORY:])
+            assert row["confidence"] == pytest.approx(expected, abs=1e-4)
+        context.append(twin.items[row["item_id"]])
+    assert len(scored(workdir)) == len(pl.read_parquet(workdir / "synthesize/candidates.parquet"))
+
+
+def test_however_it_is_shared_the_bytes_are_the_same(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(module, "USERS_PER_BLOCK", 40)
+    shared = workdir.parent / "shared"
+    shutil.copytree(workdir, shared)
+    assert run("filter", "--include-real", "-w", workdir) == 0
+    for shard in (2, 1):
+        assert run("filter", "--include-real", "--shards", 2, "--shard", shard, "-w", shared) == 0
+        assert (shared / "filter/scored.parquet").exists() == (shard == 1)
+    for name in ("scored.parquet", "scored-real.parquet"):
+        assert (shared / "filter" / name).read_bytes() == (workdir / "filter" / name).read_bytes()
+    capsys.readouterr()
+    assert run("filter", "--include-real", "-w", shared) == 0
+    assert "filter is up to date" in capsys.readouterr().err
+    assert run("filter", "-w", shared) == 0  # asked without the real log, it is gone: nobody reads it by mistake
+    assert sorted(path.name for path in (shared / "filter").iterdir()) == ["manifest.json", "scored.parquet"]
+
+
+def test_no_candidates_are_an_empty_table(workdir):
+    path = workdir / "synthesize/candidates.parquet"
+    write_table(pl.read_parquet(path).clear(), path)
+    assert run("filter", "-w", workdir) == 0
+    assert scored(workdir).is_empty()
+    assert dict(scored(workdir).schema) == dict(SCORED)
+
+
+def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
+    path = workdir / "synthesize/candidates.parquet"
+    table = pl.read_parquet(path)
+    write_table(table.with_columns(item_id=pl.lit("nonesuch")), path)
+    assert run("filter", "-w", workdir) == 1
+    assert "item_id 'nonesuch' is not in prepare/: it belongs to another log" in capsys.readouterr().err
+    path.write_bytes(b"cut short")
+    assert run("filter", "-w", workdir) == 1
+    error = capsys.readouterr().err
+    assert "candidates.parquet is no readable Parquet file" in error
+    assert "run `llmi2i synthesize" in error
+    write_table(table, path)
+    (workdir / "sft-disc/model/feature_buckets.json").write_text("{}")
+    assert run("filter", "-w", workdir) == 1
+    assert "feature_buckets.json is missing or damaged: run `llmi2i sft-disc" in capsys.readouterr().err
+    assert run("filter", "--min-confidence", 1.5, "-w", workdir) == 2
