@@ -103,6 +103,12 @@ def read_artifact(workdir: Path, path: str, schema: Schema | None = None) -> pl.
     return read_table(require(workdir, path), schema or SCHEMAS[path], _remedy(workdir, path))
 
 
+def _read_column(workdir: Path, path: str, column: str) -> pl.Series:
+    """One column alone: titles, texts and profiles are most of a large catalogue."""
+    frame = scan_artifact(workdir, path).select(column)
+    return _collect(frame, workdir / path, _remedy(workdir, path))[column]
+
+
 def _remedy(workdir: Path, path: str) -> str:
     return f"run `{producer_of(path)} -w {workdir} --force`"
 
@@ -171,12 +177,17 @@ def read_catalogue(workdir: Path) -> Catalogue:
 
 def read_user_ids(workdir: Path) -> pl.Series:
     """User ids in the order of ``prepare/users.parquet``: user index u is row u."""
-    return read_artifact(workdir, "prepare/users.parquet")["user_id"]
+    return _read_column(workdir, "prepare/users.parquet", "user_id")
+
+
+def read_item_ids(workdir: Path) -> pl.Series:
+    """Item ids in the order of ``prepare/items.parquet``: item index k is row k."""
+    return _read_column(workdir, "prepare/items.parquet", "item_id")
 
 
 def read_profiles(workdir: Path) -> list[str]:
     """User profiles in user order, empty where a user has none."""
-    return read_artifact(workdir, "prepare/users.parquet")["profile"].fill_null("").to_list()
+    return _read_column(workdir, "prepare/users.parquet", "profile").fill_null("").to_list()
 
 
 def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) -> pl.DataFrame:
@@ -212,7 +223,7 @@ def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histori
     path = "prepare/interactions.parquet"
     asked = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits)))
     frame = _collect(asked, workdir / path, _remedy(workdir, path))
-    item_ids = read_artifact(workdir, "prepare/items.parquet")["item_id"]
+    item_ids = read_item_ids(workdir)
     return to_histories(frame, read_user_ids(workdir), item_ids, path)
 
 
@@ -221,7 +232,7 @@ def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:
     path = "fuse/interactions.parquet"
     frame = read_artifact(workdir, path)
     user_ids = frame["user_id"].unique(maintain_order=True)
-    item_ids = read_artifact(workdir, "prepare/items.parquet")["item_id"]
+    item_ids = read_item_ids(workdir)
     return to_histories(frame, user_ids, item_ids, path), user_ids
 
 
