@@ -57,10 +57,10 @@ def fuse(
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
         import polars as pl
 
-        from llmi2i_cli.artifacts import FUSED, read_artifact, read_catalogue, read_user_ids, write_table
+        from llmi2i_cli.artifacts import FUSED, read_artifact, read_item_ids, read_user_ids, write_table
         from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, select
 
-        user_ids, item_ids = read_user_ids(workdir), read_catalogue(workdir).ids
+        user_ids, item_ids = read_user_ids(workdir), read_item_ids(workdir)
         real = _real_rows(workdir, include_real)
         candidates = _read_candidates(workdir, user_ids, item_ids, real)
         if tune is not False and can_tune:
@@ -170,13 +170,13 @@ def _tune(
     """
     import polars as pl
 
-    from llmi2i_cli.artifacts import read_catalogue, read_user_ids, to_histories, write_table
+    from llmi2i_cli.artifacts import read_item_ids, read_user_ids, to_histories, write_table
     from llmi2i_cli.data.fusion import fuse_histories, select
     from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
     from llmi2i_cli.i2i.swing import swing_neighbours
 
     held_out = read_held_out(workdir, "valid")
-    base = to_histories(real, read_user_ids(workdir), read_catalogue(workdir).ids, "prepare/interactions.parquet")
+    base = to_histories(real, read_user_ids(workdir), read_item_ids(workdir), "prepare/interactions.parquet")
     grid = _grid(candidates, given)
     finished = _finished_points(run.partial / "points.jsonl")
     points: list[dict[str, Any]] = []
