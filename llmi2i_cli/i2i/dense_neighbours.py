@@ -38,9 +38,7 @@ def cosine_neighbours(item_vectors: NDArray[np.float32], known: NDArray[np.bool_
     itself = Histories(
         np.arange(len(directions) + 1, dtype=np.int64), np.arange(len(directions), dtype=np.int32), len(directions)
     )
-    ids, scores = nearest_items(
-        directions, directions, usable, top_k=top_k, exclude=itself, smallest=SMALLEST_POSITIVE
-    )
+    ids, scores = nearest_items(directions, directions, usable, top_k=top_k, exclude=itself, smallest=SMALLEST_POSITIVE)
     return Neighbours(ids, scores)
 
 

@@ -70,7 +70,7 @@ def _loss_and_gradients(
     vector_gradient: NDArray[np.float32],
     table_gradient: NDArray[np.float32],
 ) -> float:
-    """The loss; its gradients are added to the last two. Equal choices of a row get the logit -inf, but for the first."""
+    """The loss; its gradients are added to the last two. A negative that is the target gets the logit -inf."""
     n_choices, dimensions = choices.shape[1], vectors.shape[1]
     logits = np.empty(n_choices, np.float64)
     loss = 0.0
