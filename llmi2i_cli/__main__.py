@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     from llmi2i_cli.cli import app
     from llmi2i_cli.errors import Llmi2iError
 
+    # Packed batches come in many shapes, and oneDNN keeps code for up to 1,024 of them, gigabytes: a few are enough.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:

@@ -389,6 +389,10 @@ def fuse(
             help="Which candidates come first: generator's or discriminator's.", show_default="tuned, or rank"
         ),
     ] = None,
+    copied_history: Annotated[
+        int | None,
+        typer.Option(help="Latest interactions that a pseudo user copies.", show_default="tuned, or all", min=1),
+    ] = None,
     include_real: Annotated[
         bool, typer.Option("--include-real", help="Leave out train interactions that filter --include-real rejected.")
     ] = False,
@@ -408,6 +412,7 @@ def fuse(
         recall_number=recall_number,
         min_confidence=min_confidence,
         order=order,
+        copied_history=copied_history,
         include_real=include_real,
         force=force,
     )

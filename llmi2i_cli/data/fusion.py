@@ -53,13 +53,15 @@ class Choice:
     """Which candidates are fused, and how.
 
     A user's candidates are put in `order`, the first `recall_number` of them are taken, and of these the ones with at
-    least `min_confidence`; where `min_confidence` is None, the filter's `keep` decides.
+    least `min_confidence`; where `min_confidence` is None, the filter's `keep` decides. A pseudo user copies the
+    `copied_history` most recent real interactions, all of them where it is None.
     """
 
     strategy: Strategy
     order: Order
     recall_number: int
     min_confidence: float | None
+    copied_history: int | None = None
 
 
 def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
@@ -78,7 +80,13 @@ def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
     return np.flatnonzero(kept & (place < choice.recall_number))
 
 
-def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], strategy: Strategy) -> Histories:
+def fuse_histories(
+    real: Histories,
+    candidates: Candidates,
+    chosen: NDArray[np.int64],
+    strategy: Strategy,
+    copied_history: int | None = None,
+) -> Histories:
     """The fused log as arrays: what `fused_table` writes, for models trained while tuning.
 
     Rows 0 .. n_users - 1 are the real users; under ``pseudo-user`` the pseudo users follow in the same order.
@@ -95,6 +103,9 @@ def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.i
     else:
         pseudo_row = np.cumsum(added > 0) - 1 + real.n_users  # row of each user's pseudo user, where there is one
         copied = added[real_users] > 0
+        if copied_history is not None:
+            to_the_end = real.ptr[real_users + 1] - np.arange(len(real.items))  # 1 = the user's latest
+            copied &= to_the_end <= copied_history
         row_users = np.concatenate([real_users, pseudo_row[real_users[copied]], pseudo_row[users]])
         row_items = np.concatenate([real.items, real.items[copied], items])
         n_rows = real.n_users + int((added > 0).sum())
@@ -116,7 +127,13 @@ def pseudo_suffix(user_ids: pl.Series) -> str:
     return suffix
 
 
-def fused_table(real: pl.DataFrame, synthetic: pl.DataFrame, strategy: Strategy, suffix: str) -> pl.DataFrame:
+def fused_table(
+    real: pl.DataFrame,
+    synthetic: pl.DataFrame,
+    strategy: Strategy,
+    suffix: str,
+    copied_history: int | None = None,
+) -> pl.DataFrame:
     """The rows of ``fuse/interactions.parquet``.
 
     Parameters
@@ -124,6 +141,7 @@ def fused_table(real: pl.DataFrame, synthetic: pl.DataFrame, strategy: Strategy,
     real : user_id, item_id, timestamp, weight: the train rows, grouped by user, oldest first
     synthetic : user_id, item_id, in rank order within a user; only of users in `real`
     suffix : of pseudo users' ids, see `pseudo_suffix`
+    copied_history : most recent interactions that a pseudo user copies; None is all
 
     A synthetic row's timestamp is its user's last one plus 1, 2, ..., so sorting by time keeps the order.
     """
@@ -144,6 +162,8 @@ def fused_table(real: pl.DataFrame, synthetic: pl.DataFrame, strategy: Strategy,
         return _in_user_order([kept, rows], place)
     pseudo_id = (pl.col("user_id") + suffix).alias("user_id")
     copied = kept.join(rows.select("user_id").unique(), on="user_id", how="semi", maintain_order="left")
+    if copied_history is not None:
+        copied = copied.filter(pl.int_range(pl.len(), 0, -1).over("user_id") <= copied_history)  # 1 = the latest
     copies = copied.with_columns(source=pl.lit("copied"), weight=pl.lit(1.0, pl.Float32))
     pseudo = _in_user_order([copies, rows], place).with_columns(pseudo_id)
     return pl.concat([kept, pseudo])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # differs between discriminators.
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
 REJECTED_SHARES = (0.5, 0.75)
+COPIED_HISTORIES = (5, None)  # the items that candidates follow most closely, or all
 
 
 def fuse(
@@ -30,20 +31,32 @@ def fuse(
     recall_number: int | None = None,
     min_confidence: float | None = None,
     order: str | None = None,
+    copied_history: int | None = None,
     include_real: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``fuse/interactions.parquet`` and, when tuning, the sweep in ``fuse/sweep.parquet``; returns the manifest.
 
-    Strategy, recall number, order and confidence threshold that are not given are tuned: those are chosen with which a
-    Swing trained on the fused log has the best validation Recall@10. Without a validation split, or with
-    ``tune=False``, they default to pseudo-user, every candidate, the generator's order and the filter's own `keep`.
+    Strategy, recall number, order, confidence threshold and length of a pseudo user's copied history that are not given
+    are tuned: those are chosen with which a Swing trained on the fused log has the best validation Recall@10. Without a
+    validation split, or with ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the
+    filter's own `keep` and the whole history.
     """
+    if copied_history is not None and copied_history < 1:
+        raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
+    if copied_history is not None and strategy == "append":
+        raise UsageError("--copied-history is of pseudo users: leave it out with --strategy append")
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
     if recall_number is not None and recall_number < 0:
         raise UsageError(f"--recall-number counts candidates a user and cannot be {recall_number}")
-    given = {"strategy": strategy, "order": order, "recall_number": recall_number, "min_confidence": min_confidence}
+    given = {
+        "strategy": strategy,
+        "order": order,
+        "recall_number": recall_number,
+        "min_confidence": min_confidence,
+        "copied_history": copied_history,
+    }
     options = {**given, "tune": tune, "include_real": include_real}
     also = ["filter/scored-real.parquet"] if include_real else []
     with stage_run(workdir, "fuse", options=options, also_reads=also, force=force) as run:
@@ -71,7 +84,7 @@ def fuse(
         synthetic = pl.DataFrame(
             {"user_id": user_ids.gather(candidates.users[rows]), "item_id": item_ids.gather(candidates.items[rows])}
         )
-        table = fused_table(real, synthetic, choice.strategy, pseudo_suffix(user_ids))
+        table = fused_table(real, synthetic, choice.strategy, pseudo_suffix(user_ids), choice.copied_history)
         write_table(table, run.output("interactions.parquet"), FUSED)
         sources = dict(table["source"].value_counts().sort("source").iter_rows())
         counts = {"interactions.parquet": len(table)}
@@ -133,6 +146,7 @@ def _default_choice(given: dict[str, Any]) -> Choice:
         order=given["order"] or "rank",
         recall_number=everything if given["recall_number"] is None else given["recall_number"],
         min_confidence=given["min_confidence"],
+        copied_history=given["copied_history"],
     )
 
 
@@ -151,11 +165,12 @@ def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
         return default if given[name] is None else [given[name]]
 
     return [
-        Choice(strategy, order, number, threshold)
+        Choice(strategy, order, number, threshold, copied)
         for strategy in values("strategy", STRATEGIES)
         for order in values("order", ORDERS)
         for number in values("recall_number", numbers)
         for threshold in values("min_confidence", thresholds)
+        for copied in (values("copied_history", COPIED_HISTORIES) if strategy == "pseudo-user" else [None])
         # Cut at the last rank the order does not matter: one of the two is enough.
         if not (order == "confidence" and number >= deepest and given["order"] is None)
     ]
@@ -185,7 +200,7 @@ def _tune(
             point = finished.get(number)
             if point is None:
                 rows = select(candidates, choice)
-                fused = fuse_histories(base, candidates, rows, choice.strategy)
+                fused = fuse_histories(base, candidates, rows, choice.strategy, choice.copied_history)
                 recalls = recall_by_recent(swing_neighbours(fused), held_out)
                 recent = best_recent(recalls)
                 point = {
@@ -201,7 +216,7 @@ def _tune(
             bar.update(number + 1, text=f"best {max(p['valid_recall@10'] for p in points):.4f}")
     # Of equal points the first: fewer candidates, then the simpler choice.
     best = max(range(len(points)), key=lambda i: (points[i]["valid_recall@10"], -points[i]["candidates"], -i))
-    sweep = pl.DataFrame(points).with_columns(chosen=pl.int_range(pl.len()) == best)
+    sweep = pl.DataFrame(points, infer_schema_length=None).with_columns(chosen=pl.int_range(pl.len()) == best)
     write_table(sweep, run.output("sweep.parquet"))
     return grid[best], {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
 

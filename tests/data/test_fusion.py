@@ -125,6 +125,17 @@ def test_a_pseudo_user_has_a_copy_and_the_real_log_stays():
     ]
 
 
+def test_a_pseudo_user_copies_no_more_of_the_history_than_asked():
+    pseudo = fused_table(REAL, SYNTHETIC, "pseudo-user", "#llm", copied_history=1).filter(pl.col("source") != "real")
+    assert pseudo.select("user_id", "item_id", "source").rows() == [
+        ("b#llm", "y", "copied"),
+        ("b#llm", "z", "synthetic"),
+        ("b#llm", "w", "synthetic"),
+        ("a#llm", "y", "copied"),
+        ("a#llm", "z", "synthetic"),
+    ]
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_without_candidates_the_fused_log_is_the_real_one(strategy):
     fused = fused_table(REAL, SYNTHETIC.clear(), strategy, "#llm")
@@ -156,8 +167,9 @@ def test_pseudo_users_meet_no_real_user(ids, suffix):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("copied_history", [None, 1, 3])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_arrays_equal_the_table_read_back(strategy, weighted):
+def test_the_arrays_equal_the_table_read_back(strategy, weighted, copied_history):
     """What tuning trains on is what `fuse` would write: the same rows per user, for users with and without any."""
     rng = random.Random(5)
     for _ in range(10):
@@ -171,7 +183,7 @@ def test_the_arrays_equal_the_table_read_back(strategy, weighted):
         has_history = real.lengths[candidates.users] > 0
         candidates = Candidates(**{name: values[has_history] for name, values in vars(candidates).items()})
         chosen = select(candidates, Choice(strategy, "rank", 3, 0.5))
-        fused = fuse_histories(real, candidates, chosen, strategy)
+        fused = fuse_histories(real, candidates, chosen, strategy, copied_history)
 
         user_ids = pl.Series([f"u{u}" for u in range(n_users)])
         item_ids = pl.Series([f"i{i}" for i in range(n_items)])
@@ -190,7 +202,7 @@ def test_the_arrays_equal_the_table_read_back(strategy, weighted):
             },
             schema={"user_id": pl.String, "item_id": pl.String},
         )
-        table = fused_table(log, added, strategy, "#llm")
+        table = fused_table(log, added, strategy, "#llm", copied_history)
         pseudo = [f"u{u}#llm" for u in sorted(set(candidates.users[chosen].tolist()))]
         names = [*user_ids, *(pseudo if strategy == "pseudo-user" else [])]
         read_back = to_histories(table, pl.Series(names), item_ids, "fuse/interactions.parquet")

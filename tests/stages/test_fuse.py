@@ -82,7 +82,7 @@ def test_untuned_it_fuses_what_filter_kept(workdir, strategy):
     assert facts["sources"] == dict(table["source"].value_counts().iter_rows())
     assert facts["outputs"]["interactions.parquet"]["rows"] == len(table)
     assert facts["choice"] == {
-        "strategy": strategy, "order": "rank", "recall_number": 1 << 30, "min_confidence": None
+        "strategy": strategy, "order": "rank", "recall_number": 1 << 30, "min_confidence": None, "copied_history": None
     }  # fmt: skip
 
 
@@ -95,6 +95,21 @@ def test_options_override_keep(workdir):
     expected = expected.filter(pl.col("confidence") >= 0.3)
     found = fused(workdir).filter(source="synthetic")
     assert found.select("user_id", "item_id").rows() == expected.select("user_id", "item_id").rows()
+
+
+def test_a_pseudo_user_copies_the_latest_interactions(workdir):
+    assert run("fuse", "--no-tune", "--copied-history", 2, "-w", workdir) == 0
+    kept = pl.read_parquet(workdir / "filter/scored.parquet").filter("keep")["user_id"].unique().implode()
+    latest = train_rows(workdir).filter(pl.col("user_id").is_in(kept)).group_by("user_id", maintain_order=True).tail(2)
+    copied = fused(workdir).filter(source="copied")
+    assert copied.select(pl.col("origin_user_id").alias("user_id"), "item_id").equals(
+        latest.select("user_id", "item_id")
+    )
+
+
+def test_a_copied_history_contradicts_append(workdir, capsys):
+    assert run("fuse", "--strategy", "append", "--copied-history", 2, "-w", workdir) == 2
+    assert "--copied-history is of pseudo users" in capsys.readouterr().err
 
 
 def test_without_any_candidate_it_is_the_real_log(workdir):
@@ -113,6 +128,7 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     assert set(sweep["recall_number"]) == {1, 3, 5, deepest}
     assert sweep["min_confidence"].n_unique() == 3
     assert set(sweep["strategy"]) == {"pseudo-user"}
+    assert set(sweep["copied_history"]) == {5, None}
     chosen = sweep.filter("chosen")
     assert len(chosen) == 1
     assert chosen["valid_recall@10"].item() == sweep["valid_recall@10"].max()
