@@ -87,9 +87,10 @@ def test_the_users_own_vote_is_taken_out():
     log = Histories.from_rows([[0, 1, 2, 1], [0, 2], [3, 4], [4, 5]], 6)
     evidence = Evidence(log, series([""] * 6))
     contexts = Histories.from_rows([[0]], 6)
-    ask = {"contexts": contexts, "context_of": np.zeros(2, int), "candidates": np.array([1, 2], np.int32)}
-    own = evidence.features(**ask, users=np.array([0, 0]), logprobs=None, ranks=None)
-    foreign = evidence.features(**ask, users=np.array([2, 2]), logprobs=None, ranks=None)
+    candidates = np.array([1, 2], np.int32)
+    own, foreign = (
+        evidence.features(contexts, np.zeros(2, int), np.array([user, user]), candidates, None, None) for user in (0, 2)
+    )
     assert own[0, 0] == 0
     assert 0 < own[1, 0] < foreign[1, 0]
     assert foreign[0, 0] > 0

@@ -142,7 +142,12 @@ def test_the_log_has_each_step_once_and_the_validation_figures_of_each_epoch(tmp
 def test_evaluation_is_calm_and_training_lively(tmp_path):
     model, examples = a_model()
     modes = []
-    train(tmp_path, (model, examples), evaluate=lambda: modes.append(model.training) or {}, given=options(epochs=2))
+
+    def evaluate():
+        modes.append(model.training)
+        return {}
+
+    train(tmp_path, (model, examples), evaluate=evaluate, given=options(epochs=2))
     assert modes == [False, False]
     (tmp_path / "other").mkdir()
     with_evaluation = {name: p.detach() for name, p in model.named_parameters()}
@@ -224,7 +229,7 @@ def test_without_resume_it_starts_anew(tmp_path):
     assert second_log == log
     with pytest.raises(Killed):
         train(tmp_path, given=given, resume=False, stop_at=6)
-    assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-4"
+    assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-4"
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_last_good_checkpoint_kept(tmp_path):
@@ -282,5 +287,5 @@ def test_nothing_to_learn_from(tmp_path):
 def test_a_part_of_an_epoch(tmp_path):
     _, steps, log = train(tmp_path, given=options(epochs=0.6))
     assert steps == 3
-    assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-3"
+    assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-3"
     assert log[-1]["step"] == 3

@@ -38,7 +38,7 @@ def test_users_with_nothing_to_predict_are_no_examples():
     begun = prepare_generator(options(), CATALOGUE, [""] * 5).pieces
     assert GeneratorExamples(begun, log, weights, 64).users.tolist() == [0, 2, 3, 4]  # <s> stands before the first
     empty = np.zeros(0, np.int64)
-    bare = PromptPieces(layout_of(6, N_ITEMS), *[empty] * 4, profiles=None, titles=None)
+    bare = PromptPieces(layout_of(6, N_ITEMS), empty, empty, empty, empty, profiles=None, titles=None)
     examples = GeneratorExamples(bare, log, weights, 64)
     assert examples.users.tolist() == [2, 4]
     sequence, targets, target_weights = examples.sequence(0)

@@ -36,8 +36,8 @@ def test_value_and_gradients_whatever_the_chunks(monkeypatch, n_targets, chunk):
     monkeypatch.setattr(item_loss, "CHUNK_LOGITS", chunk * 30)
     hidden, table, targets, weights = problem(n_targets, 30)
     found = value_and_gradients(weighted_item_cross_entropy(hidden, table, targets, weights), hidden, table)
-    wide = [x.detach().double().requires_grad_() for x in (hidden, table)]
-    expected = value_and_gradients(plain_loss(*wide, targets, weights.double()), *wide)
+    hidden, table = (x.detach().double().requires_grad_() for x in (hidden, table))
+    expected = value_and_gradients(plain_loss(hidden, table, targets, weights.double()), hidden, table)
     for f, e in zip(found, expected, strict=True):
         assert relative_error(f, e) < 2e-6
 

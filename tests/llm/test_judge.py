@@ -58,10 +58,8 @@ def test_confidence_is_the_softmax_over_the_two_answers(discriminator, monkeypat
 
 
 def test_nobody_to_judge(discriminator):
-    nothing = np.zeros(0, np.int64)
-    odds = judge(
-        discriminator, nothing, Histories.from_rows([], N_ITEMS), np.zeros(1, np.int64), nothing, nothing[:, None]
-    )
+    nobody, nothing = np.zeros(0, np.int64), np.zeros(0, np.int32)
+    odds = judge(discriminator, nobody, Histories.from_rows([], N_ITEMS), np.zeros(1, int), nothing, nothing[:, None])
     assert odds.shape == (0,)
 
 
@@ -98,7 +96,9 @@ def test_yes_and_no_weigh_the_same_in_all(discriminator):
 
 @pytest.mark.parametrize("label", [1, 0])
 def test_only_one_kind_of_answer_still_has_a_finite_weight(discriminator, label):
-    examples = DiscriminatorExamples(discriminator.pieces, positions_of([label] * 3, [0, 3]), np.zeros((3, 1)), 64)
+    examples = DiscriminatorExamples(
+        discriminator.pieces, positions_of([label] * 3, [0, 3]), np.zeros((3, 1), np.int32), 64
+    )
     assert np.isfinite(examples.weights).all()
 
 

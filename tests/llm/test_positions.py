@@ -138,7 +138,7 @@ def test_of_a_generator_what_came_next_against_the_rest_of_its_list(monkeypatch,
     )
     assert asked == [("the generator", users.tolist(), rows(past), rows(past), HISTORY, LIST_LENGTH)]
     assert len(blocks) == 10
-    hit = [int(user) for user in users if set(listed[user].tolist()) & set(observed.row(user).tolist())]
+    hit = [user for user in users.tolist() if set(listed[user].tolist()) & set(observed.row(user).tolist())]
     assert 3 < len(hit) < len(users)
     assert found.users.tolist() == hit
     assert rows(found.contexts) == [past.row(user).tolist() for user in hit]
@@ -164,13 +164,13 @@ def test_a_generator_that_hits_nothing_gives_no_position(monkeypatch):
     observed = Histories.from_rows([[33], []], 40)
     for users in (np.arange(2), np.arange(0)):
         found = positions_of_generator(
-            None,
+            None,  # type: ignore[arg-type]
             past,
             users,
             observed,
             Described(),
             negatives_per_positive=3,
-            seed=0,  # type: ignore[arg-type]
+            seed=0,
         )
         assert len(found.users) == len(found.candidates) == 0
 

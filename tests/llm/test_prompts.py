@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,15 +47,9 @@ QUESTION = "ask {profile} now {history} next {candidate} answer"
 
 
 def test_texts_are_tokenised_once_each_cut_and_without_unknown_words():
-    calls = []
-
-    def tokenizer(texts, **options):
-        calls.append(texts)
-        return TOKENIZER(texts, **options)
-
-    tokenizer.unk_token_id = TOKENIZER.unk_token_id
-    found = tokenize_distinct(tokenizer, ["red lamp", "", "new lamp red", "red lamp"], 2)  # type: ignore[arg-type]
-    assert calls == [["red lamp", "", "new lamp red"]]
+    tokenizer = Mock(wraps=TOKENIZER, unk_token_id=TOKENIZER.unk_token_id)
+    found = tokenize_distinct(tokenizer, ["red lamp", "", "never lamp red", "red lamp"], 2)
+    tokenizer.assert_called_once_with(["red lamp", "", "never lamp red"], add_special_tokens=False)
     assert [found.row(k).tolist() for k in range(4)] == [
         word("red", "lamp"),
         [],
@@ -172,7 +168,8 @@ def test_where_there_is_room_no_prompt_is_longer_than_asked(title_lengths, profi
 
 
 def test_a_prompt_of_nothing_cannot_be_asked():
-    pieces = PromptPieces(LAYOUT, *[np.zeros(0, np.int64)] * 4, profiles=None, titles=None)
+    empty = np.zeros(0, np.int64)
+    pieces = PromptPieces(LAYOUT, empty, empty, empty, empty, profiles=None, titles=None)
     with pytest.raises(ValueError, match="empty prompt"):
         query_sequence(pieces, 0, array(), 64)
     sequence, targets = generator_sequence(pieces, 0, array(3, 1), 64)

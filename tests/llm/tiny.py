@@ -71,6 +71,7 @@ def save_pretrained_base(
     """A random causal LM of a family with a trained tokenizer, as someone's checkpoint on disk."""
     tokenizer = bpe_tokenizer(chat=chat, begin=begin)
     torch.manual_seed(7)
+    shape: dict[str, float]
     if family == "gpt2":
         shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 256}
         shape |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}

@@ -66,7 +66,9 @@ def test_it_leaves_a_checkpoint_a_log_and_its_facts(workdir, capfd):
     users = np.flatnonzero((validation.lengths > 0) & (histories.lengths > 0))
     generator = load_generator(workdir / "sft-gen/model", catalogue, read_profiles(workdir))
     ranked, _ = rank_block(generator, users.tolist(), histories, histories, history=64, top_n=10)
-    hits = [target in items for user, items in zip(users, ranked, strict=True) for target in validation.row(user)]
+    hits = [
+        target in items for user, items in zip(users.tolist(), ranked, strict=True) for target in validation.row(user)
+    ]
     assert log[-1]["valid_recall@10"] == pytest.approx(np.mean(hits))
     assert sum(hits) > 0
 

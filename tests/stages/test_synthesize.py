@@ -50,7 +50,7 @@ def test_each_user_gets_the_likeliest_unseen_items(workdir, capfd):
     for (user,), rows in found.group_by("user_id"):
         assert rows["rank"].to_list() == list(range(1, len(rows) + 1))
         assert rows["logprob"].is_sorted(descending=True)
-        seen = {catalogue.ids[int(k)] for k in histories.row(user_ids.index_of(user))}
+        seen = {catalogue.ids[int(k)] for k in histories.row(user_ids.to_list().index(user))}
         assert not seen & set(rows["item_id"])
 
 
