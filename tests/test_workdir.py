@@ -195,6 +195,7 @@ def test_directories_as_outputs_are_published_compared_and_dated(work):
     os.utime(work / "prepare/items.parquet", ns=(later, later))
     assert not train()
     assert (work / "sft-gen/model").stat().st_mtime_ns >= later
+    assert (work / "sft-gen/model/weights").stat().st_mtime_ns >= later
     (work / "sft-gen/model/weights").write_text("WEIGHTS")
     assert train("other")
     assert (work / "sft-gen/model/weights").read_text() == "other"
