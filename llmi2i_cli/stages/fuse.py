@@ -216,7 +216,8 @@ def _tune(
             bar.update(number + 1, text=f"best {max(p['valid_recall@10'] for p in points):.4f}")
     # Of equal points the first: fewer candidates, then the simpler choice.
     best = max(range(len(points)), key=lambda i: (points[i]["valid_recall@10"], -points[i]["candidates"], -i))
-    sweep = pl.DataFrame(points, infer_schema_length=None).with_columns(chosen=pl.int_range(pl.len()) == best)
+    sweep = pl.DataFrame(points, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
+    sweep = sweep.with_columns(chosen=pl.int_range(pl.len()) == best)
     write_table(sweep, run.output("sweep.parquet"))
     return grid[best], {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
 

@@ -156,6 +156,7 @@ def test_what_is_given_is_not_tuned(workdir):
         ("append", "rank", 3, 0.25),
         ("append", "confidence", 3, 0.25),
     ]
+    assert sweep.schema["copied_history"] == pl.Int64  # also where no strategy has one
 
 
 def test_orders_that_cannot_differ_are_tried_once(workdir):
