@@ -83,4 +83,4 @@ def discriminator_defaults(generator: TrainingDefaults, from_scratch: bool) -> T
     """How a discriminator is trained on a base with these defaults; a preset needs fewer, gentler steps."""
     if not from_scratch:
         return generator
-    return replace(generator, epochs=4, learning_rate=5e-4, batch_size=64, dropout=0.2, warmup_share=0.1)
+    return replace(generator, epochs=2, learning_rate=5e-4, batch_size=64, dropout=0.2, warmup_share=0.1)
