@@ -30,7 +30,15 @@ TINY_STAGES: tuple[tuple[str, ...], ...] = (
 
 
 def run(*arguments: object) -> int:
-    """Run the command line in this process; its exit status."""
+    """Run the command line in this process; its exit status.
+
+    The program's stages are processes of their own. Here what ran before has a say in torch's number of threads (Numba
+    and torch share OpenMP, and YoutubeDNN sets it), and so in the order in which matrix products add up.
+    """
+    if arguments and arguments[0] in ("sft-gen", "sft-disc", "synthesize", "filter"):
+        import torch
+
+        torch.set_num_threads(1)
     return main([str(argument) for argument in arguments])
 
 
