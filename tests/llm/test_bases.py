@@ -23,9 +23,10 @@ from llmi2i_cli.llm.bases import (
     load_checkpoint,
     save_checkpoint,
 )
-from llmi2i_cli.llm.generate import load_generator, rank_block
+from llmi2i_cli.llm.generate import Generator, load_generator, rank_block
 from llmi2i_cli.llm.item_model import GeneratorModel
-from llmi2i_cli.llm.prompts import BARE
+from llmi2i_cli.llm.packing import pack
+from llmi2i_cli.llm.prompts import BARE, build_pieces, generator_sequence
 from tests.llm.tiny import bpe_tokenizer, catalogue_of, save_pretrained_base, titles_of
 
 CATALOGUE = catalogue_of([*titles_of(9), ""])
@@ -54,8 +55,11 @@ def card_of(base, **changes):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_item_rows_start_as_the_mean_of_the_titles_rows(tmp_path, tied):
-    save_pretrained_base(tmp_path, tied=tied)
-    plain = AutoModelForCausalLM.from_pretrained(tmp_path)
+    plain = AutoModelForCausalLM.from_pretrained(save_pretrained_base(tmp_path, tied=tied))
+    with torch.no_grad():
+        for table in {plain.get_input_embeddings().weight, plain.get_output_embeddings().weight}:
+            table.add_(1)  # the mean over all words is not the origin
+    plain.save_pretrained(tmp_path)
     base = load(tmp_path, n_evidence=2)
     vocabulary = plain.get_input_embeddings().num_embeddings
     assert (base.layout.base_vocab, base.layout.n_items, base.layout.n_evidence) == (vocabulary, 10, 2)
@@ -94,6 +98,15 @@ def test_a_saved_checkpoint_is_a_plain_causal_lm_with_the_same_scores(tmp_path, 
     with torch.no_grad():
         for parameter in base.llm.parameters():
             parameter.add_(torch.randn(parameter.shape) * 0.05)
+    pieces = build_pieces(
+        base.tokenizer,
+        base.layout,
+        BARE["generator"],
+        profiles=None,
+        titles=None if base.from_scratch else base.titles,
+    )
+    history, log = [2, 0, 5], Histories.from_rows([[2, 0, 5]], 10)
+    trained, _ = rank_block(Generator(model, pieces, 0, 64), [0], log, None, history=10, top_n=10)
     save_checkpoint(model, base, card_of(base), CATALOGUE.ids, tmp_path / "model")
 
     tokens = pl.read_parquet(tmp_path / "model/item_tokens.parquet")
@@ -103,8 +116,8 @@ def test_a_saved_checkpoint_is_a_plain_causal_lm_with_the_same_scores(tmp_path, 
     assert {"config.json", "model.safetensors", "tokenizer.json", CARD, "item_tokens.parquet"} <= names
 
     generator = load_generator(tmp_path / "model", CATALOGUE, [""])
-    history = [2, 0, 5]
-    items, logprobs = rank_block(generator, [0], Histories.from_rows([history], 10), None, history=10, top_n=10)
+    items, logprobs = rank_block(generator, [0], log, None, history=10, top_n=10)
+    assert items[0].tolist() == trained[0].tolist()
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     prompt = [tokenizer.bos_token_id]
@@ -269,3 +282,23 @@ def test_answers_are_told_apart_by_their_first_different_token():
     assert yes != no
     assert tokenizer.decode([yes])[0] == "Y"
     assert tokenizer.decode([no])[0] == "N"
+
+
+@pytest.mark.parametrize("spec", ["llama-tiny", "llama"])
+def test_a_catalogue_without_titles_trains_on_ids_alone(tmp_path, spec):
+    if spec != "llama-tiny":
+        spec = str(save_pretrained_base(tmp_path, spec))
+    untitled = catalogue_of([""] * 5)
+    base = load_base(spec, untitled, attention="sdpa", seed=0)
+    model = GeneratorModel(base.llm, base.layout, titles=base.title_words)
+    pieces = build_pieces(base.tokenizer, base.layout, BARE["generator"], profiles=None, titles=base.titles)
+    sequence, targets = generator_sequence(pieces, 0, np.array([3, 1, 4], np.int32), 64)
+    assert sequence.tokens.tolist() == [base.tokenizer.bos_token_id, *base.layout.item_tokens(np.array([3, 1]))]
+    rows = vars(pack([sequence], 0))
+    loss = model(labels=torch.from_numpy(targets).long(), weights=torch.ones(3), **rows)["loss"]
+    loss.backward()
+    gradient = base.llm.get_input_embeddings().weight.grad
+    assert torch.isfinite(gradient).all()
+    assert gradient[base.layout.item_rows][[1, 3]].any(1).all()
+    rows_of_items = base.llm.get_input_embeddings().weight[base.layout.item_rows]
+    assert rows_of_items.unique(dim=0).shape[0] == 5  # not even two of them start the same

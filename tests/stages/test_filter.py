@@ -84,6 +84,10 @@ def test_every_candidate_stays_with_its_verdict(workdir, capfd):
         context = twin.histories.row(twin.users[row["user_id"]])
         expected = twin.confidence(row["user_id"], row["item_id"], context, row["logprob"], row["rank"])
         assert row["confidence"] == pytest.approx(expected, abs=1e-4)
+    assert run("filter", "--min-confidence", 0.2, "-w", workdir) == 0
+    lax = scored(workdir)
+    assert lax["keep"].to_list() == (lax["label"] == "Yes").to_list()  # a No is never kept
+    assert lax.drop("keep").equals(found.drop("keep"))
 
 
 def test_real_interactions_are_judged_from_what_stood_before_them(workdir):
