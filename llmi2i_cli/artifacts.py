@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.workdir import producer_of, require
+from llmi2i_cli.pipeline import producer_of, require
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 

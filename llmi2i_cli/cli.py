@@ -79,8 +79,8 @@ def _print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
         return
     if manifest is None:  # another shard will finish the stage
         return
+    from llmi2i_cli.manifests import MANIFEST_KEYS
     from llmi2i_cli.tables import print_table
-    from llmi2i_cli.workdir import MANIFEST_KEYS
 
     rows: list[tuple[str, Any]] = [
         (f"rows of {name}", entry["rows"]) for name, entry in manifest["outputs"].items() if "rows" in entry

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.blocks import compute_blocks, merge_blocks, missing_blocks
+from llmi2i_cli.manifests import read_manifest
+from llmi2i_cli.pipeline import STAGES
 from llmi2i_cli.progress import ProgressBar
-from llmi2i_cli.workdir import STAGES, read_manifest, shard_label, stage_run
+from llmi2i_cli.workdir import shard_label, stage_run
 
 SCHEMA = {"user_id": pl.String, "value": pl.Int32}
 N_BLOCKS = 7

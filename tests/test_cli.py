@@ -21,7 +21,7 @@ from llmi2i_cli import __main__ as program
 from llmi2i_cli import __version__
 from llmi2i_cli.cli import app
 from llmi2i_cli.errors import WorkdirError
-from llmi2i_cli.workdir import STAGES
+from llmi2i_cli.pipeline import STAGES
 from tests.conftest import run
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]

@@ -16,20 +16,24 @@ PACKAGE = Path(llmi2i_cli.__file__).parent
 # Which rooms of the package a room may import from. A room is a folder or a module of the top level; everything may
 # import errors, progress and the package's version.
 ANYWHERE = {"", "errors", "progress"}
+RUNS = {"workdir", "manifests", "pipeline"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"stages", "tables", "workdir"},
+    "cli": {"stages", "tables", *RUNS},
     "tables": set(),
-    "stages": {"data", "llm", "i2i", "evaluation", "scale", "blocks", "artifacts", "histories", "workdir"},
-    "scale": {"data", "llm", "i2i", "evaluation", "blocks", "artifacts", "histories", "workdir"},
-    "evaluation": {"i2i", "artifacts", "histories", "workdir"},
-    "llm": {"artifacts", "histories", "workdir"},
-    "i2i": {"artifacts", "histories", "workdir"},
-    "data": {"artifacts", "histories", "workdir"},
-    "blocks": {"artifacts", "histories", "workdir"},
-    "artifacts": {"histories", "workdir"},
+    "stages": {"data", "llm", "i2i", "evaluation", "scale", "blocks", "artifacts", "histories", *RUNS},
+    "scale": {"data", "llm", "i2i", "evaluation", "blocks", "artifacts", "histories", *RUNS},
+    "evaluation": {"i2i", "artifacts", "histories", *RUNS},
+    "llm": {"artifacts", "histories", *RUNS},
+    "i2i": {"artifacts", "histories", *RUNS},
+    "data": {"artifacts", "histories", *RUNS},
+    "blocks": {"artifacts", "histories", *RUNS},
+    "artifacts": {"histories", *RUNS},
     "histories": set(),
-    "workdir": set(),
+    "workdir": {"locks", "manifests", "pipeline"},
+    "manifests": {"pipeline"},
+    "locks": set(),
+    "pipeline": set(),
     "progress": set(),
     "errors": set(),
     "": set(),
@@ -40,7 +44,7 @@ EVALUATION_MAY_IMPORT = {
 }  # fmt: skip
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
 HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
-WITHOUT_NUMPY = {"workdir", "errors", "__main__", "cli", "tables", "progress"}
+WITHOUT_NUMPY = {*RUNS, "locks", "errors", "__main__", "cli", "tables", "progress"}
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -13,19 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from llmi2i_cli import manifests
 from llmi2i_cli import workdir as module
 from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
-from llmi2i_cli.workdir import (
-    STAGES,
-    input_changes,
-    output_changes,
-    producer_of,
-    read_manifest,
-    require,
-    shard_label,
-    stage_run,
-    write_json,
-)
+from llmi2i_cli.manifests import input_changes, output_changes, read_manifest, write_json
+from llmi2i_cli.pipeline import PREPARED, STAGES, producer_of, require
+from llmi2i_cli.workdir import shard_label, stage_run
 
 SECOND = 1_000_000_000
 
@@ -221,7 +214,7 @@ def test_unchanged_inputs_are_not_read_again(work, tmp_path, monkeypatch):
     log = tmp_path / "log.csv"
     log.write_text("u,i")
     assert fuse(work, files=[log])
-    monkeypatch.setattr(module, "file_digest", None)
+    monkeypatch.setattr(manifests, "file_digest", None)
     assert not fuse(work, files=[log])
 
 
@@ -337,7 +330,7 @@ def test_an_input_that_may_not_be_read(work, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(module, "file_digest", refuse)
+    monkeypatch.setattr(manifests, "file_digest", refuse)
     with pytest.raises(WorkdirError, match="cannot be read or written"), stage_run(work, "fuse", options={}):
         raise AssertionError("not reached")
 
@@ -454,7 +447,7 @@ def test_a_lock_that_vanishes_while_it_is_taken_is_taken_anew(work, monkeypatch)
             orphans.append(handle.name)
             Path(handle.name).unlink()
 
-    monkeypatch.setattr(module.fcntl, "flock", flock_after_the_holder_left)
+    monkeypatch.setattr(fcntl, "flock", flock_after_the_holder_left)
     with stage_run(work, "fuse", options={}):
         assert (work / ".locks/fuse.lock").read_text() == str(os.getpid())
     assert orphans
@@ -493,7 +486,7 @@ def test_json_is_replaced_whole(tmp_path):
 
 def test_a_stage_reads_only_what_its_variant_needs():
     evaluate = STAGES["evaluate"]
-    prepared = [read.path for read in module.PREPARED]
+    prepared = [read.path for read in PREPARED]
     generator = {"model": "generator", "data": "real", "split": "test"}
     assert evaluate.inputs_of(generator) == [*prepared, "sft-gen/model/"]
     assert evaluate.inputs_of({**generator, "model": "bpr"}) == [*prepared, "i2i/bpr-real.parquet"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.manifests import write_json
 from llmi2i_cli.progress import notice
-from llmi2i_cli.workdir import stage_run, write_json
+from llmi2i_cli.workdir import stage_run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.manifests import read_manifest
 from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import StageRun, read_manifest, stage_run
+from llmi2i_cli.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -37,7 +37,14 @@ def test_round_trip(tmp_path):
 def test_nothing_is_read_at_opening(tmp_path):
     write_served_index(tmp_path / "index", arrays(), ITEM_IDS)
     index = ServedIndex.open(tmp_path / "index")
-    mapped = [index.neighbour_ids, index.scores, index.tie_ranks, index.id_offsets, index.id_hashes, index.id_rows]
+    mapped: list[np.ndarray] = [
+        index.neighbour_ids,
+        index.scores,
+        index.tie_ranks,
+        index.id_offsets,
+        index.id_hashes,
+        index.id_rows,
+    ]
     assert all(isinstance(array.base, np.memmap) and not array.flags.writeable for array in [*mapped, index.id_text])
 
 

@@ -13,8 +13,8 @@ import pytest
 from llmi2i_cli.artifacts import FUSED, SCORED, SCORED_REAL, read_catalogue, read_fused, read_histories, write_table
 from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
 from llmi2i_cli.i2i.swing import swing_neighbours
+from llmi2i_cli.manifests import read_manifest
 from llmi2i_cli.stages import fuse as stage
-from llmi2i_cli.workdir import read_manifest
 from tests.conftest import run
 
 

@@ -1,0 +1,105 @@
+"""Manifests: what a run of a stage read, was asked for and wrote, by content; and what has changed since."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from llmi2i_cli import __version__
+from llmi2i_cli.pipeline import Stage
+
+# Packages whose version can change an artifact's bytes; each manifest records them.
+RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit")
+# What every manifest holds; any other key is what its stage found or chose.
+MANIFEST_KEYS = (
+    "stage", "fingerprint", "options", "variant", "inputs", "versions", "outputs", "seconds", "finished_at"
+)  # fmt: skip
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b-128 of a file's contents, as hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _files_under(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def describe(path: Path, relative_to: Path | None, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Size, time and digest of a file, or of each file of a directory; unchanged size and time spare the digest.
+
+    Names are relative to `relative_to`, or as they are when that is None.
+    """
+    described = {}
+    for file in _files_under(path):
+        name = str(file) if relative_to is None else os.path.relpath(file, relative_to)
+        stat = file.stat()
+        entry: dict[str, Any] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        before = known.get(name, {})
+        same = all(before.get(key) == value for key, value in entry.items())
+        entry["digest"] = before["digest"] if same else file_digest(file)
+        described[name] = entry
+    return described
+
+
+def digests(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {name: entry["digest"] for name, entry in entries.items()}
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """A stage's manifest, or None when there is none or it cannot be read (the stage then counts as not done)."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and all(key in manifest for key in MANIFEST_KEYS) else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON to a temporary name, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def versions() -> dict[str, str]:
+    found = {"llmi2i": __version__, "python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def output_changes(workdir: Path, stage: Stage, manifest: Mapping[str, Any]) -> str | None:
+    """What is wrong with the outputs that `manifest` lists: the first one missing or changed, or None."""
+    for name, entry in manifest["outputs"].items():
+        path = workdir / stage.folder / name
+        if not path.exists():
+            return f"{stage.folder}/{name} is missing"
+        stat = path.stat()
+        if stat.st_size != entry["bytes"]:
+            return f"{stage.folder}/{name} was changed"
+        if stat.st_mtime_ns != entry["mtime_ns"] and file_digest(path) != entry["digest"]:
+            return f"{stage.folder}/{name} was changed"
+    return None
+
+
+def input_changes(manifest: Mapping[str, Any], workdir: Path) -> str | None:
+    """The first input that is gone or differs from what the manifest's run has read, or None."""
+    for name, entry in manifest["inputs"].items():
+        path = workdir / name  # an absolute name stays as it is
+        if not path.exists():
+            return f"{name} is missing"
+        stat = path.stat()
+        same = stat.st_size == entry["bytes"] and stat.st_mtime_ns == entry["mtime_ns"]
+        if not same and (stat.st_size != entry["bytes"] or file_digest(path) != entry["digest"]):
+            return f"{name} changed"
+    return None

@@ -1,0 +1,181 @@
+"""The one table of the pipeline: which stage reads and writes what.
+
+From it follow the order of the commands, the hint "run `llmi2i X` first", what makes a stage stale, and the rows of
+`llmi2i status`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llmi2i_cli.errors import ArtifactError
+
+MODELS = ("swing", "bm25", "bpr", "youtubednn")
+DATA = ("real", "fused")
+INDEX_FORMATS = ("parquet", "jsonl", "mmap")
+
+
+@dataclass(frozen=True)
+class Read:
+    """One input of a stage; `only` limits it to the runs whose variant has these values."""
+
+    path: str
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the table: paths are relative to the work directory, ``{model}`` and the like come from the variant.
+
+    `writes` are relative to the stage's folder; a trailing slash marks a directory. `extras` are outputs that only some
+    runs write, each with the option that asks for it.
+    """
+
+    name: str
+    folder: str
+    does: str
+    reads: tuple[Read, ...] = ()
+    writes: tuple[str, ...] = ()
+    extras: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+    variants: tuple[Mapping[str, str], ...] = ({},)
+
+    def manifest_name(self, variant: Mapping[str, str]) -> str:
+        label = self.label.format(**variant)
+        return f"{label}.manifest.json" if label else "manifest.json"
+
+    def partial_prefix(self, variant: Mapping[str, str]) -> str:
+        """What the names of this variant's partial directories begin with; 16 hexadecimal digits follow."""
+        label = self.label.format(**variant)
+        return f".partial-{label}-" if label else ".partial-"
+
+    def partials(self, workdir: Path, variant: Mapping[str, str]) -> list[Path]:
+        """Partial directories of this variant, and of no other stage that writes into the same folder."""
+        return sorted((workdir / self.folder).glob(self.partial_prefix(variant) + "[0-9a-f]" * 16))
+
+    def inputs_of(self, variant: Mapping[str, str]) -> list[str]:
+        """Paths, relative to the work directory, that this variant reads."""
+        return [
+            read.path.format(**variant)
+            for read in self.reads
+            if all(variant.get(key) in allowed for key, allowed in read.only.items())
+        ]
+
+
+PREPARED = (Read("prepare/interactions.parquet"), Read("prepare/items.parquet"), Read("prepare/users.parquet"))
+I2I_VARIANTS = tuple({"model": model, "data": data} for model in MODELS for data in DATA)
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "prepare",
+            "prepare",
+            "read logs, clean and split them, mark the long tail",
+            writes=("interactions.parquet", "items.parquet", "users.parquet"),
+        ),
+        Stage(
+            "sft-gen",
+            "sft-gen",
+            "fine-tune the generator on the users' histories",
+            reads=PREPARED,
+            writes=("model/", "log.jsonl"),
+        ),
+        Stage(
+            "sft-gen --examples-only",
+            "sft-gen",
+            "write the generator's training examples for other trainers",
+            reads=PREPARED,
+            writes=("examples.jsonl",),
+            label="examples",
+        ),
+        Stage(
+            "sft-disc",
+            "sft-disc",
+            "fine-tune the discriminator to answer Yes or No",
+            reads=(*PREPARED, Read("sft-gen/model/")),
+            writes=("model/", "log.jsonl"),
+        ),
+        Stage(
+            "synthesize",
+            "synthesize",
+            "let the generator propose items for every user",
+            reads=(*PREPARED, Read("sft-gen/model/")),
+            writes=("candidates.parquet",),
+        ),
+        Stage(
+            "filter",
+            "filter",
+            "let the discriminator judge the proposals",
+            reads=(*PREPARED, Read("sft-disc/model/"), Read("synthesize/candidates.parquet")),
+            writes=("scored.parquet",),
+            extras={"scored-real.parquet": "--include-real"},
+        ),
+        Stage(
+            "fuse",
+            "fuse",
+            "join the kept proposals to the real log",
+            reads=(*PREPARED, Read("filter/scored.parquet")),
+            writes=("interactions.parquet",),
+            extras={"sweep.parquet": "--tune"},
+        ),
+        Stage(
+            "train-i2i",
+            "i2i",
+            "train Swing, BM25, BPR or YoutubeDNN on the real or the fused log",
+            reads=(*PREPARED, Read("fuse/interactions.parquet", only={"data": ("fused",)})),
+            writes=("{model}-{data}.parquet",),
+            extras={"{model}-{data}.sweep.parquet": "--tune", "{model}-{data}.vectors.npz": ""},
+            label="{model}-{data}",
+            variants=I2I_VARIANTS,
+        ),
+        Stage(
+            "evaluate",
+            "evaluate",
+            "measure Recall and NDCG on held-out interactions",
+            reads=(
+                *PREPARED,
+                Read("i2i/{model}-{data}.parquet", only={"model": MODELS}),
+                Read("sft-gen/model/", only={"model": ("generator",)}),
+            ),
+            writes=("{model}-{data}-{split}.json",),
+            extras={"{model}-{data}-{split}.users.parquet": ""},
+            label="{model}-{data}-{split}",
+            variants=(
+                *({**variant, "split": "test"} for variant in I2I_VARIANTS),
+                {"model": "generator", "data": "real", "split": "test"},
+            ),
+        ),
+        Stage(
+            "export-index",
+            "index",
+            "write the item -> top-K index that is served",
+            reads=(Read("prepare/items.parquet"), Read("i2i/{model}-{data}.parquet")),
+            writes=("{model}-{data}.{format}",),
+            label="{model}-{data}.{format}",
+            variants=tuple({**variant, "format": form} for variant in I2I_VARIANTS for form in INDEX_FORMATS),
+        ),
+    )
+}
+
+
+def producer_of(path: str) -> str:
+    """The command line that writes `path` (relative to the work directory), for "run ... first"."""
+    for stage in STAGES.values():
+        for variant in stage.variants:
+            for name, option in {**dict.fromkeys(stage.writes, ""), **stage.extras}.items():
+                if path == f"{stage.folder}/{name.format(**variant)}":
+                    options = [f"--{key} {value}" for key, value in variant.items()]
+                    arguments = "INPUT..." if stage.name == "prepare" else ""
+                    return " ".join(filter(None, ("llmi2i", stage.name, arguments, *options, option)))
+    return "llmi2i prepare INPUT..."
+
+
+def require(workdir: Path, path: str) -> Path:
+    """The absolute place of an artifact; ArtifactError naming the stage that makes it when it is not there."""
+    found = workdir / path
+    if not found.exists():
+        raise ArtifactError(f"{found} is missing: run `{producer_of(path)} -w {workdir}` first")
+    return found
