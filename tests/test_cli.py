@@ -193,6 +193,13 @@ def test_json_is_one_document_and_alone_on_stdout(pipeline, shop, tmp_path, caps
         assert "\x1b" not in output.out + output.err
 
 
+def test_a_shard_that_is_not_the_last_has_no_result_to_show(monkeypatch, capsys):
+    monkeypatch.setattr("llmi2i_cli.stages.synthesize.synthesize", lambda *_, **__: None)
+    for options, shown in (((), ""), (("--json",), "null\n")):
+        assert run("synthesize", "--shards", 2, *options) == 0
+        assert capsys.readouterr().out == shown
+
+
 def test_without_a_terminal_there_are_no_colours_and_no_bars(pipeline, tmp_path):
     """Also under NO_COLOR on what pretends to be a terminal, nothing is coloured; and a bar needs a real one."""
     shutil.copytree(pipeline, tmp_path / "work")
