@@ -32,7 +32,7 @@ Force = Annotated[bool, typer.Option("--force", help="Run although the result is
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
 Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's", min=0)]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay.", show_default="the base's", min=0)]
 BatchSize = Annotated[
     int | None, typer.Option(help="Users a step, over all processes.", show_default="the base's", min=1)

@@ -82,16 +82,28 @@ def bm25_similarity(
     ------
     UsageError : an option out of range
     """
-    log = incidence(histories, repeats="sum")
-    weights = _bm25_weights(log, k1, b)
-    place_of_item = np.argsort(log.item_order)
-    places = np.sort(place_of_item[pairs], axis=1)  # the popular item first: marked once, the rare one walked
-    order = np.lexsort((places[:, 1], places[:, 0]))
-    scores = np.empty(len(pairs), np.float64)
-    users = np.full(len(pairs), -1) if without_users is None else without_users
-    place_of_user = np.append(np.argsort(log.user_order), -1)  # a user of -1 stays -1
-    _score_pairs(log, weights, places, place_of_user[users], order, scores)
-    return scores.astype(np.float32)
+    return Bm25Pairs(histories, k1=k1, b=b).scores(pairs, without_users=without_users)
+
+
+class Bm25Pairs:
+    """`bm25_similarity` for many calls on one log: what depends on the log alone is made once."""
+
+    def __init__(self, histories: Histories, *, k1: float = 1.2, b: float = 0.75) -> None:
+        self._log = incidence(histories, repeats="sum")
+        self._weights = _bm25_weights(self._log, k1, b)
+        self._place_of_item = np.argsort(self._log.item_order)
+        self._place_of_user = np.append(np.argsort(self._log.user_order), -1)  # a user of -1 stays -1
+
+    def scores(
+        self, pairs: NDArray[np.int32], *, without_users: NDArray[np.int32] | None = None
+    ) -> NDArray[np.float32]:
+        """As `bm25_similarity`."""
+        places = np.sort(self._place_of_item[pairs], axis=1)  # the popular item first: marked once, the rare one walked
+        order = np.lexsort((places[:, 1], places[:, 0]))
+        scores = np.empty(len(pairs), np.float64)
+        users = np.full(len(pairs), -1) if without_users is None else without_users
+        _score_pairs(self._log, self._weights, places, self._place_of_user[users], order, scores)
+        return scores.astype(np.float32)
 
 
 def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.i2i.bm25 import bm25_similarity
+from llmi2i_cli.i2i.bm25 import Bm25Pairs
 
 FEATURES = ("bm25", "text", "popularity", "logprob", "rank")
 RECENT_ITEMS = 5  # how far back a candidate is compared with the history
@@ -39,6 +39,10 @@ class Evidence:
     @cached_property
     def _item_counts(self) -> NDArray[np.int64]:
         return self.histories.item_counts()
+
+    @cached_property
+    def _bm25(self) -> Bm25Pairs:
+        return Bm25Pairs(self.histories)
 
     @cached_property
     def _words(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
@@ -97,7 +101,7 @@ class Evidence:
         """
         recent_pairs, owner, weight = self._recent_pairs(contexts, context_of, candidates)
         without = users[owner].astype(np.int32)
-        bm25 = bm25_similarity(self.histories, recent_pairs, without_users=without)
+        bm25 = self._bm25.scores(recent_pairs, without_users=without)
         text = self.text_similarity(recent_pairs)
         nothing = np.full(len(candidates), np.nan)
         columns = [

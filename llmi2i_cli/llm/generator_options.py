@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmi2i_cli.errors import UsageError
+
 
 @dataclass(frozen=True)
 class GeneratorOptions:
@@ -23,3 +25,10 @@ class GeneratorOptions:
     deepspeed: Path | None = None
     template: Path | None = None
     checkpoint_steps: int = 0
+
+
+def check_positive(**options: float | None) -> None:
+    """UsageError for the first option (``learning_rate`` is ``--learning-rate``) that is given and not above 0."""
+    for name, value in options.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")

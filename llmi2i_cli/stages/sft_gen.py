@@ -40,7 +40,9 @@ def sft_gen(
             raise UsageError(f"{name} is a weight and cannot be negative: {value}")
     if alpha == beta == 0:
         raise UsageError("--alpha and --beta are both 0: nothing would be learnt")
-    from llmi2i_cli.llm.generator_options import GeneratorOptions
+    from llmi2i_cli.llm.generator_options import GeneratorOptions, check_positive
+
+    check_positive(epochs=epochs, learning_rate=learning_rate)
 
     options = GeneratorOptions(
         base_model=base_model,

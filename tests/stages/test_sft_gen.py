@@ -195,3 +195,10 @@ def test_mistakes_get_one_line_and_write_nothing(workdir, capsys, monkeypatch, a
     assert message in error
     assert error.count("\n") == 1
     assert not (workdir / "sft-gen").exists() or not (workdir / "sft-gen/model").exists()
+
+
+@pytest.mark.parametrize("stage", ["sft-gen", "sft-disc"])
+@pytest.mark.parametrize("option", ["--epochs", "--learning-rate"])
+def test_no_training_at_all_is_refused_and_not_taken_for_the_default(stage, option, workdir, capsys):
+    assert run(stage, option, "0", "-w", workdir) == 2
+    assert capsys.readouterr().err == f"Error: {option} must be above 0, not 0.0\n"
