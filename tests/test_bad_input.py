@@ -203,6 +203,8 @@ def test_flash_attention_where_there_is_none(workdir, capsys):
         (["prepare", "{log}", "--eval-users", "5"], "--eval-users samples users for --split last-day"),
         (["sft-gen", "--alpha", "0", "--beta", "0"], "--alpha and --beta are both 0"),
         (["synthesize", "--shards", "2", "--shard", "3"], "--shard 3 is not one of the 2 shards"),
+        (["sft-disc", "--attention", "flash_attention_2"], "flash_attention_2 cannot keep them apart"),
+        (["filter", "--attention", "flash_attention_2"], "flash_attention_2 cannot keep them apart"),
         (["filter", "--shard", "2"], "--shard 2 is not one of the 1 shards"),
         (["train-i2i", "--model", "bm25", "--smoothing", "1"], "--smoothing is an option of swing, not of bm25"),
         (["evaluate", "--model", "generator", "--data", "fused"], "use --data real"),

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
-from llmi2i_cli.errors import ArtifactError, ModelError
+from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
 from llmi2i_cli.llm.item_model import ItemModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 
@@ -153,13 +153,14 @@ def fine_tune(
     ------
     ArtifactError : there are no examples
     ModelError : the loss is no number, or memory ran out
+    UsageError : the batch cannot be split evenly
     """
     if not len(examples):
         raise ArtifactError("no user of prepare/ has interactions enough to learn from: run `llmi2i prepare` on more")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = options.batch_size // (world * options.gradient_accumulation)
     if share < 1 or share * world * options.gradient_accumulation != options.batch_size:
-        raise ModelError(
+        raise UsageError(
             f"--batch-size {options.batch_size} cannot be split over {world} processes "
             f"and {options.gradient_accumulation} accumulation steps: choose a multiple of their product"
         )

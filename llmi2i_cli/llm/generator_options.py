@@ -1,4 +1,4 @@
-"""What a generator is trained with, as asked for; light to import, so telling what is up to date stays quick."""
+"""What models are trained with, as asked for; light to import, so telling what is up to date stays quick."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ def check_positive(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+
+
+def check_discriminator_attention(attention: str) -> None:
+    """UsageError for flash_attention_2: it has no mask that would keep candidates behind one history apart."""
+    if attention == "flash_attention_2":
+        raise UsageError(
+            "the discriminator reads many candidates behind one history, and flash_attention_2 cannot keep them apart: "
+            "use --attention auto or sdpa"
+        )

@@ -35,6 +35,9 @@ def filter_candidates(
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
+    from llmi2i_cli.llm.generator_options import check_discriminator_attention
+
+    check_discriminator_attention(attention)
     label = shard_label(shards, shard)
     options = {"min_confidence": min_confidence, "include_real": include_real}
     with stage_run(workdir, "filter", options=options, shard=label, force=force) as run:

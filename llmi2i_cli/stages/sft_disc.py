@@ -62,9 +62,10 @@ def sft_disc(
         raise UsageError(f"--negatives is uniform, popularity or generator, not {negatives}")
     if negatives_per_positive < 1:
         raise UsageError(f"--negatives-per-positive must be at least 1, not {negatives_per_positive}")
-    from llmi2i_cli.llm.generator_options import check_positive
+    from llmi2i_cli.llm.generator_options import check_discriminator_attention, check_positive
 
     check_positive(epochs=epochs, learning_rate=learning_rate)
+    check_discriminator_attention(attention)
     generator_options = _generator_options(workdir)
     options = {
         "base_model": base_model,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmi2i_cli.errors import ArtifactError, ModelError
+from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
 from llmi2i_cli.llm.bases import load_base
 from llmi2i_cli.llm.finetune import COMPLETE, TrainingOptions, fine_tune, last_complete_checkpoint
 from llmi2i_cli.llm.generator_training import GeneratorExamples
@@ -275,7 +275,7 @@ def test_out_of_memory_says_what_to_change(tmp_path):
 @pytest.mark.parametrize("batch, accumulation", [(4, 3), (1, 2)])
 def test_a_batch_that_cannot_be_split(tmp_path, batch, accumulation):
     given = options(batch_size=batch, gradient_accumulation=accumulation)
-    with pytest.raises(ModelError, match=f"--batch-size {batch} cannot be split over 1 processes and {accumulation}"):
+    with pytest.raises(UsageError, match=f"--batch-size {batch} cannot be split over 1 processes and {accumulation}"):
         train(tmp_path, given=given)
 
 

@@ -181,7 +181,7 @@ def test_training_that_breaks_down_publishes_nothing(workdir, capsys):
         (["--max-length", 5000], 2, "--max-length 5000 is more than the 4096 positions of the base model"),
         (
             ["--batch-size", 10, "--gradient-accumulation", 3],
-            1,
+            2,
             "--batch-size 10 cannot be split over 1 processes and 3",
         ),
         (["--attention", "flash_attention_2"], 1, "use --attention auto or sdpa"),
