@@ -54,7 +54,7 @@ def evaluate(
     UsageError : options that contradict each other
     ArtifactError : no such split, or an artifact is missing; the message names the command that makes it
     """
-    ranking = _check_options(model, data, ranking, baseline)
+    ranking = _check_options(model, data, recent, ranking, baseline)
     ks = sorted(set(ks))
     options = {"k": ks, "recent": recent, "exclude_seen": exclude_seen, "ranking": ranking, "baseline": baseline}
     variant = {"model": model, "data": data, "split": split}
@@ -109,7 +109,7 @@ def evaluate(
         return result
 
 
-def _check_options(model: str, data: str, ranking: str, baseline: str | None) -> str:
+def _check_options(model: str, data: str, recent: int | None, ranking: str, baseline: str | None) -> str:
     """The ranking that is meant."""
     if model == "generator" and data != "real":
         raise UsageError("--model generator has learned from the real log alone: use --data real")
@@ -120,7 +120,9 @@ def _check_options(model: str, data: str, ranking: str, baseline: str | None) ->
     if model == "generator":
         return "generator"
     if ranking == "auto":
-        return "user-vectors" if model == "youtubednn" else "index"
+        ranking = "user-vectors" if model == "youtubednn" else "index"
+    if ranking == "user-vectors" and recent is not None:
+        raise UsageError("user vectors are made from as many recent items as in training: leave out --recent")
     return ranking
 
 

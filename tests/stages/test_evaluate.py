@@ -219,6 +219,7 @@ def test_the_table_shows_the_gain_and_its_interval(workdir, capsys):
         (["--model", "generator"], 1, "run `llmi2i sft-gen -w"),
         (["--model", "generator", "--data", "fused"], 2, "has learned from the real log alone: use --data real"),
         (["--ranking", "user-vectors"], 2, "needs --model youtubednn: swing has no vectors of users"),
+        (["--model", "youtubednn", "--recent", "5"], 2, "as many recent items as in training: leave out --recent"),
         (["--recent", "0"], 2, "--recent is a whole number from 1, or auto, not '0'"),
         (["--recent", "some"], 2, "--recent is a whole number from 1, or auto, not 'some'"),
     ],
