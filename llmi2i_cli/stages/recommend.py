@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,12 @@ def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
         for rank, item in enumerate(answer["items"], start=1)
     ]
     schema = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.String, "title": pl.String, "score": pl.Float32}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        writers[path.suffix](pl.DataFrame(rows, schema=schema, orient="row"), path)
-    except OSError as error:
+        writers[path.suffix](pl.DataFrame(rows, schema=schema, orient="row"), temporary)
+        temporary.replace(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        temporary.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error}") from error
     return len(rows)
 
@@ -115,11 +119,13 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
     from llmi2i_cli.artifacts import read_artifact
 
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # ids may hold what else Unicode breaks lines at
     except FileNotFoundError as error:
         raise InputError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as text: {error}") from error
+    if not any(line.strip() for line in lines):
+        raise InputError(f"{file} holds no query: put a user id or a JSON list of items on each line")
     by_user: dict[str, list[str]] | None = None
     for number, line in enumerate(lines, start=1):
         text = line.strip()

@@ -90,7 +90,7 @@ def read_user_list(path: Path, user_ids: pl.Series) -> Any:
     import polars as pl
 
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # ids may hold what else Unicode breaks lines at
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as a list of users, one id a line: {error}") from error
     wanted = pl.DataFrame({"user_id": [line for line in lines if line]}, schema={"user_id": pl.String})

@@ -103,6 +103,7 @@ def test_neighbours_of_an_item(workdir, capsys):
         (["--file", "FILE/user"], 1, "user, line 2: user 'nobody' is not in the prepared log"),
         (["--file", "FILE/json"], 1, "json, line 1: no valid JSON"),
         (["--file", "FILE/shape"], 1, 'shape, line 1: write a list of item ids, or {"user_id": ..., "items": [...]}'),
+        (["--file", "FILE/blank"], 1, "blank holds no query: put a user id or a JSON list of items on each line"),
         (["--file", "FILE/binary"], 1, "binary cannot be read as text"),
     ],
 )
@@ -110,6 +111,7 @@ def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, mes
     (tmp_path / "user").write_text("u1\nnobody\n")
     (tmp_path / "json").write_text('["i1"')
     (tmp_path / "shape").write_text('{"items": "i1"}')
+    (tmp_path / "blank").write_text("\n \n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     capsys.readouterr()
     assert run("recommend", *(str(a).replace("FILE", str(tmp_path)) for a in arguments), "-w", workdir) == status
