@@ -44,10 +44,10 @@ def export_index(
                 notice(f"export-index: {model}-{data}.{form} is up to date ({run.folder})")
                 manifests.append(run.manifest)
                 continue
-            from llmi2i_cli.artifacts import read_catalogue
+            from llmi2i_cli.artifacts import read_item_ids
             from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
-            item_ids = read_catalogue(workdir).ids
+            item_ids = read_item_ids(workdir)
             neighbours = read_neighbours(workdir, model, data, item_ids, top_k=top_k)
             path = run.output("{model}-{data}.{format}")
             n_rows = _write(path, form, neighbours, item_ids)

@@ -70,7 +70,7 @@ def train_i2i(
         if run.up_to_date and run.manifest:
             notice(f"train-i2i: {model} on the {data} log is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import read_catalogue
+        from llmi2i_cli.artifacts import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
         training = _read_training(workdir, run, model, data, top_k, points)
@@ -86,7 +86,7 @@ def train_i2i(
                 chosen, trained = 0, training.train(0)
                 recall = max(trained.youtube_dnn.recall_by_epoch, default=None) if trained.youtube_dnn else None
         table = f"{model}-{data}.parquet"
-        rows[table] = write_neighbours(run.output(table), trained.neighbours, read_catalogue(workdir).ids)
+        rows[table] = write_neighbours(run.output(table), trained.neighbours, read_item_ids(workdir))
         if trained.youtube_dnn is not None:
             trained.youtube_dnn.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
         return run.publish(rows=rows, choice=points[chosen], validation_recall_at_10=recall)
