@@ -39,6 +39,8 @@ def reference() -> str:
             default, found = parameter.default, re.search(r" ?\[default: (.*?)\]$", meaning)
             if found:
                 shown, meaning = found.group(1), meaning[: found.start()]
+            elif isinstance(parameter.show_default, str):
+                shown = parameter.show_default
             elif default is None or default is False or callable(default):
                 shown = ""
             elif isinstance(default, list | tuple):
