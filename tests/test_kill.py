@@ -85,7 +85,7 @@ def cleared(workdir, folder):
     return workdir / folder
 
 
-def results(folder, skip=("log.jsonl",)):
+def results(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
