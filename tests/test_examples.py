@@ -1,0 +1,102 @@
+"""The scripts and the Makefile of examples/: their commands exist, and make rebuilds what depends on a change alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from llmi2i_cli.cli import app
+from llmi2i_cli.pipeline import STAGES
+
+ROOT = Path(__file__).parents[1]
+STAGE_NAMES = [name for name in STAGES if not name.endswith("-only")]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+# The targets of the Makefile for one model, each after what it is made from.
+TARGETS = (
+    "shop/items.parquet",
+    "shop/interactions.parquet",
+    "prepare/interactions.parquet",
+    "sft-gen/log.jsonl",
+    "sft-disc/log.jsonl",
+    "synthesize/candidates.parquet",
+    "filter/scored.parquet",
+    "fuse/interactions.parquet",
+    "i2i/swing-real.parquet",
+    "i2i/swing-fused.parquet",
+    "evaluate/swing-fused-test.json",
+    "index/swing-fused.parquet",
+)
+
+
+def command_lines(path):
+    """Every command line of the program in a script or in README.md, its shell variables filled in."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        text = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    variables = {"$model": "bm25", "$log": "real"}
+    for line in text.splitlines():
+        if line.strip().startswith("llmi2i "):
+            words = shlex.split(line, comments=True)[1:]
+            yield [re.sub(r"\$\w+", lambda name: variables.get(name[0], "x"), word) for word in words]
+
+
+@pytest.mark.parametrize("name", ["README.md", "examples/quickstart.sh", "examples/amazon.sh"])
+def test_every_command_line_parses(name):
+    lines = list(command_lines(ROOT / name))
+    assert {line[0] for line in lines} >= set(STAGE_NAMES)
+    for command, *arguments in lines:
+        COMMANDS[command].make_context(command, arguments)  # raises for what is no argument or option of the command
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A function: which command lines make would run in a work directory of its own."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make on this machine")
+
+    def lines(*arguments):
+        command = ["make", "-C", str(ROOT / "examples"), "-n", f"WORKDIR={tmp_path / 'work'}", *arguments]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [shlex.split(line)[1:] for line in shown.splitlines() if line.startswith("llmi2i ")]
+
+    return lines
+
+
+def test_make_names_the_stages_in_order(make):
+    names = [line[0] for line in make()]
+    assert list(dict.fromkeys(names)) == ["simulate", *STAGE_NAMES]
+    own_log = [line[0] for line in make(f"LOG={__file__}")]
+    assert list(dict.fromkeys(own_log)) == STAGE_NAMES
+
+
+@pytest.mark.parametrize(
+    ("touched", "again"),
+    [
+        (None, []),
+        ("prepare/interactions.parquet", STAGE_NAMES[1:]),
+        ("sft-disc/log.jsonl", ["filter", "fuse", "train-i2i", "evaluate", "export-index"]),
+        ("fuse/interactions.parquet", ["train-i2i", "evaluate", "export-index"]),
+        ("i2i/swing-real.parquet", ["evaluate"]),
+        ("i2i/swing-fused.parquet", ["evaluate", "export-index"]),
+    ],
+)
+def test_make_rebuilds_only_what_depends_on_a_change(make, tmp_path, touched, again):
+    for second, name in enumerate(TARGETS):
+        path = tmp_path / "work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (second, second))
+    if touched:
+        os.utime(tmp_path / "work" / touched)
+    rebuilt = make()
+    assert list(dict.fromkeys(line[0] for line in rebuilt)) == again
+    if touched == "fuse/interactions.parquet":
+        assert [line[line.index("--data") + 1] for line in rebuilt if line[0] == "train-i2i"] == ["fused"]
