@@ -103,10 +103,14 @@ def read_artifact(workdir: Path, path: str, schema: Schema | None = None) -> pl.
     return read_table(require(workdir, path), schema or SCHEMAS[path], _remedy(workdir, path))
 
 
+def collect_artifact(frame: pl.LazyFrame, workdir: Path, path: str) -> pl.DataFrame:
+    """Read what a lazy frame on an artifact asks for; ArtifactError if the file turns out to be damaged."""
+    return _collect(frame, workdir / path, _remedy(workdir, path))
+
+
 def _read_column(workdir: Path, path: str, column: str) -> pl.Series:
     """One column alone: titles, texts and profiles are most of a large catalogue."""
-    frame = scan_artifact(workdir, path).select(column)
-    return _collect(frame, workdir / path, _remedy(workdir, path))[column]
+    return collect_artifact(scan_artifact(workdir, path).select(column), workdir, path)[column]
 
 
 def _remedy(workdir: Path, path: str) -> str:
@@ -222,7 +226,7 @@ def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histori
     """The interactions of some splits, one row per user of ``prepare/users.parquet``, oldest first."""
     path = "prepare/interactions.parquet"
     asked = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits)))
-    frame = _collect(asked, workdir / path, _remedy(workdir, path))
+    frame = collect_artifact(asked, workdir, path)
     item_ids = read_item_ids(workdir)
     return to_histories(frame, read_user_ids(workdir), item_ids, path)
 
@@ -240,4 +244,4 @@ def has_split(workdir: Path, split: str) -> bool:
     """Whether the prepared log holds interactions of `split`."""
     path = "prepare/interactions.parquet"
     rows = scan_artifact(workdir, path).filter(pl.col("split") == split).head(1)
-    return not _collect(rows, workdir / path, _remedy(workdir, path)).is_empty()
+    return not collect_artifact(rows, workdir, path).is_empty()

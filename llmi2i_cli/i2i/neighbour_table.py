@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
-from llmi2i_cli.artifacts import NEIGHBOURS, PARQUET_OPTIONS, scan_artifact, with_index
+from llmi2i_cli.artifacts import NEIGHBOURS, PARQUET_OPTIONS, collect_artifact, scan_artifact, with_index
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 
 ROWS_AT_ONCE = 1 << 22
@@ -106,7 +106,7 @@ def read_neighbours(
     table = scan_artifact(workdir, path, NEIGHBOURS)
     if top_k is not None:
         table = table.filter(pl.col("rank") <= top_k)
-    return from_table(table.collect(), item_ids, source=path)
+    return from_table(collect_artifact(table, workdir, path), item_ids, source=path)
 
 
 def from_table(table: pl.DataFrame, item_ids: pl.Series, *, source: str) -> Neighbours:

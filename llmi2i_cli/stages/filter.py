@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 USERS_PER_BLOCK = 1024
+CANDIDATES_PATH = "synthesize/candidates.parquet"
 
 
 def filter_candidates(
@@ -82,7 +83,14 @@ class _Judge:
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles, read_user_ids, scan_artifact
+        from llmi2i_cli.artifacts import (
+            collect_artifact,
+            read_catalogue,
+            read_histories,
+            read_profiles,
+            read_user_ids,
+            scan_artifact,
+        )
         from llmi2i_cli.i2i.evidence import Evidence
         from llmi2i_cli.llm.feature_tokens import Buckets
         from llmi2i_cli.llm.judge import BUCKETS, load_discriminator
@@ -94,10 +102,13 @@ class _Judge:
         self.buckets = Buckets.load(model / BUCKETS, "run `llmi2i sft-disc --force`")
         self.evidence = Evidence(self.histories, self.catalogue.texts)
         self.min_confidence = min_confidence
-        self.candidates = scan_artifact(workdir, "synthesize/candidates.parquet")
-        train = scan_artifact(workdir, "prepare/interactions.parquet").filter(split="train")
-        self.timestamps = train.select("timestamp").collect()["timestamp"].to_numpy()  # grouped by user, as histories
-        counts = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len()).collect()
+        self.workdir = workdir
+        self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
+        log = "prepare/interactions.parquet"
+        times = collect_artifact(scan_artifact(workdir, log).filter(split="train").select("timestamp"), workdir, log)
+        self.timestamps = times["timestamp"].to_numpy()  # grouped by user, as histories
+        listed = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len())
+        counts = collect_artifact(listed, workdir, CANDIDATES_PATH)
         ends = np.cumsum(counts["len"].to_numpy())
         self._row_ptr = np.concatenate([[0], ends]).astype(np.int64)  # candidates' rows of each listed user
         self.n_candidate_blocks = -(-len(counts) // USERS_PER_BLOCK)
@@ -107,13 +118,13 @@ class _Judge:
         """Scored candidates of the block's users, in the file's order."""
         import numpy as np
 
-        from llmi2i_cli.artifacts import with_index
+        from llmi2i_cli.artifacts import collect_artifact, with_index
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
         start, end = self._row_ptr[bounds]
-        source = "synthesize/candidates.parquet"
-        frame = self.candidates.slice(int(start), int(end - start)).collect()
-        indexed = with_index(with_index(frame, self.user_ids, "user_id", source), self.catalogue.ids, "item_id", source)
+        frame = collect_artifact(self.candidates.slice(int(start), int(end - start)), self.workdir, CANDIDATES_PATH)
+        indexed = with_index(frame, self.user_ids, "user_id", CANDIDATES_PATH)
+        indexed = with_index(indexed, self.catalogue.ids, "item_id", CANDIDATES_PATH)
         row_users = indexed["user_id_index"].to_numpy().astype(np.int64)
         items = indexed["item_id_index"].to_numpy().astype(np.int32)
         starts = np.flatnonzero(np.diff(row_users, prepend=-1))

@@ -70,3 +70,16 @@ def test_missing_and_foreign_tables_are_told(tmp_path):
     table = pl.DataFrame({"item_id": ["b"], "neighbour_id": ["x"], "rank": [1], "score": [1.0]})
     with pytest.raises(ArtifactError, match="item_id 'x' is not in prepare/"):
         from_table(table, ITEM_IDS, source="i2i/swing-real.parquet")
+
+
+def test_damage_behind_an_intact_header_is_told(tmp_path):
+    path = tmp_path / "i2i/swing-real.parquet"
+    path.parent.mkdir()
+    scores = np.random.default_rng(0).random((4, 500)).astype(np.float32)  # enough for a page of its own
+    write_neighbours(path, Neighbours(np.zeros((4, 500), np.int32), scores), ITEM_IDS)
+    damaged = bytearray(path.read_bytes())
+    half = len(damaged) // 2
+    damaged[half : half + 500] = bytes(500)
+    path.write_bytes(damaged)
+    with pytest.raises(ArtifactError, match=r"swing-real\.parquet is damaged: run `llmi2i train-i2i --model swing"):
+        read_neighbours(tmp_path, "swing", "real", ITEM_IDS)
