@@ -4,9 +4,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 extra="${1:-}"
-wanted="$(cat pyproject.toml tests/constraints.txt | cksum) ${extra:-plain}"
-stamp=.venv/.llmi2i-installed
-if [ -f "$stamp" ] && grep -qxF "$wanted" "$stamp"; then
+wanted="$(cat pyproject.toml tests/constraints.txt | cksum)"
+stamp=".venv/.llmi2i-installed${extra:+-$extra}"
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
 python="${PYTHON:-python3}"
@@ -17,4 +17,4 @@ python="${PYTHON:-python3}"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing llmi2i into .venv ..." >&2
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e ".${extra:+[$extra]}"
-echo "$wanted" >>"$stamp"
+echo "$wanted" >"$stamp"

@@ -335,10 +335,11 @@ def synthesize(
 def filter_candidates(
     workdir: Workdir = WORKDIR,
     min_confidence: Annotated[
-        float, typer.Option(help="Confidence, P(Yes), from which a candidate is kept.", min=0, max=1)
+        float,
+        typer.Option(help="P(Yes) from which `keep` is set; a tuned fuse chooses its own.", min=0, max=1),
     ] = 0.5,
     include_real: Annotated[
-        bool, typer.Option("--include-real", help="Judge the train interactions too, into scored-real.parquet.")
+        bool, typer.Option("--include-real", help="Experimental: judge the train interactions, too.")
     ] = False,
     shards: Shards = 1,
     shard: Shard = 1,
@@ -392,7 +393,7 @@ def fuse(
         typer.Option(help="Latest interactions that a pseudo user copies.", show_default="tuned, or all", min=1),
     ] = None,
     include_real: Annotated[
-        bool, typer.Option("--include-real", help="Leave out train interactions that filter --include-real rejected.")
+        bool, typer.Option("--include-real", help="Experimental: leave out what filter --include-real rejected.")
     ] = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -541,7 +542,8 @@ def evaluate(
         list[int] | None, typer.Option(help="Cut-off K of the metrics. Repeatable.", show_default="5, 10", min=1)
     ] = None,
     recent: Annotated[
-        str, typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 by validation Recall@10.")
+        str,
+        typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 (generator: 5 to 50)."),
     ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")
@@ -663,7 +665,9 @@ def recommend(
     model: I2IModel = "swing",
     data: Data = "real",
     top_n: Annotated[int, typer.Option(help="Items to print for a query.", min=1)] = 10,
-    recent: Annotated[int, typer.Option(help="M, recent items looked up.", min=1)] = 100,
+    recent: Annotated[
+        str, typer.Option(help="M, recent items looked up; auto: the M that evaluate has chosen, or 100.")
+    ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")
     ] = True,
@@ -690,7 +694,7 @@ def recommend(
             model=model,
             data=data,
             top_n=top_n,
-            recent=recent,
+            recent=_recent_option(recent),
             exclude_seen=exclude_seen,
         )
     if out:

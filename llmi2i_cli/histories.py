@@ -68,6 +68,38 @@ class Histories:
             ptr, self.items[entries], self.n_items, None if self.weights is None else self.weights[entries]
         )
 
+    def before(self, places: NDArray[np.int64], limit: int) -> Histories:
+        """What stood before interactions: for each of `places` in `items` the user's `limit` ones before it."""
+        starts = self.ptr[self._row_of(places)]
+        return self._windows(np.maximum(starts, places - limit), places)
+
+    def around(self, places: NDArray[np.int64], limit: int) -> Histories:
+        """The user's other interactions nearest to each of `places`: `limit` in all, those before it first choice.
+
+        The nearest stands last in its row: what came later goes first, in reverse.
+        """
+        rows = self._row_of(places)
+        first = np.maximum(self.ptr[rows], places - limit)
+        last = np.minimum(self.ptr[rows + 1], places + 1 + limit - (places - first))
+        before, after = self._windows(first, places), self._windows(places + 1, last)
+        lengths = before.lengths + after.lengths
+        ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        items = np.empty(ptr[-1], np.int32)
+        within = np.arange(len(after.items)) - np.repeat(after.ptr[:-1], after.lengths)
+        items[np.repeat(ptr[:-1] + after.lengths - 1, after.lengths) - within] = after.items
+        within = np.arange(len(before.items)) - np.repeat(before.ptr[:-1], before.lengths)
+        items[np.repeat(ptr[:-1] + after.lengths, before.lengths) + within] = before.items
+        return Histories(ptr, items, self.n_items)
+
+    def _row_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.ptr, places, side="right") - 1
+
+    def _windows(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Histories:
+        """A row for each stretch starts .. ends - 1 of `items`."""
+        lengths = ends - starts
+        ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Histories(ptr, self.items[np.repeat(starts - ptr[:-1], lengths) + np.arange(ptr[-1])], self.n_items)
+
     @classmethod
     def from_rows(cls, rows: list[list[int]], n_items: int) -> Histories:
         """Build from nested lists; for tests and small inputs."""

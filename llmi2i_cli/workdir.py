@@ -210,6 +210,10 @@ def stage_run(
                 raise
     except OSError as error:
         raise _workdir_error(error, workdir) from error
+    except Exception as error:
+        if re.search(r"No space left on device|os error 28\b", str(error)):  # libraries with errors of their own
+            raise _workdir_error(OSError(errno.ENOSPC, str(error)), workdir) from error
+        raise
     finally:
         for made, was_there in zip((run.folder, workdir), reversed(existed), strict=True):
             if not was_there:

@@ -55,3 +55,29 @@ def test_take(histories):
     taken = weighted.take(np.array([3, 1, 0]))
     assert rows_of(taken) == [ROWS[3], ROWS[1], ROWS[0]]
     assert taken.weights is not None and taken.weights.tolist() == [4, 5, 6, 7, 0, 1, 2]
+
+
+def test_before_is_what_stood_before_in_the_users_own_row(histories):
+    assert rows_of(histories.before(np.arange(8), 2)) == [[], [3], [3, 1], [], [], [2], [2, 3], [3, 0]]
+
+
+def test_around_takes_the_nearest_others_and_puts_the_nearest_last(histories):
+    around = histories.around(np.arange(8), 2)
+    assert rows_of(around) == [[1, 1], [1, 3], [3, 1], [], [0, 3], [0, 2], [2, 3], [3, 0]]
+    everything = histories.around(np.arange(4, 8), 9)
+    assert rows_of(everything) == [[1, 0, 3], [1, 0, 2], [1, 2, 3], [2, 3, 0]]
+
+
+def test_around_equals_its_plain_twin():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows = [rng.integers(0, 9, rng.integers(0, 12)).tolist() for _ in range(6)]
+        limit = int(rng.integers(0, 7))
+        expected = []
+        for row in rows:
+            for place in range(len(row)):
+                before = row[max(0, place - limit) : place]
+                after = row[place + 1 : place + 1 + limit - len(before)]
+                expected.append([*reversed(after), *before])
+        histories = Histories.from_rows(rows, 9)
+        assert rows_of(histories.around(np.arange(len(histories.items)), limit)) == expected

@@ -21,7 +21,7 @@ def bpr_neighbours(
     *,
     top_k: int = 200,
     factors: int = 100,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.1,
     regularization: float = 0.01,
     iterations: int = 100,
     seed: int = 2023,

@@ -27,7 +27,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "seed": 42,
     },
     "bm25": {"k1": 1.2, "b": 0.75},
-    "bpr": {"factors": 100, "learning_rate": 0.01, "regularization": 0.01, "iterations": 100, "seed": 2023},
+    "bpr": {"factors": 100, "learning_rate": 0.1, "regularization": 0.01, "iterations": 100, "seed": 2023},
     "youtubednn": {
         "dimensions": 64,
         "negatives": 128,

@@ -86,13 +86,20 @@ class _Watch(TrainerCallback):
     """Progress, the log file, marks on complete checkpoints, and an early end when the loss is no number."""
 
     def __init__(
-        self, log: Path, on_step: Callable[[int, int, str], None], evaluate: Callable[[], Mapping[str, float]] | None
-    ):
-        self.log, self.on_step, self.evaluate = log, on_step, evaluate
+        self,
+        log: Path,
+        steps_per_epoch: int,
+        on_step: Callable[[int, int, str], None],
+        evaluate: Callable[[], Mapping[str, float]] | None,
+    ) -> None:
+        self.log, self.steps_per_epoch, self.on_step, self.evaluate = log, steps_per_epoch, on_step, evaluate
         self.text = ""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Logging comes before saving: weights that are no numbers are never saved, and a resumed run logs the same.
+        # All of a step is logged before it is saved: weights that are no numbers are never saved, and a run that is
+        # killed and resumed logs the same lines.
+        if self.evaluate is not None and state.is_world_process_zero and self._ends_epoch(state):
+            self._write(state, **self.evaluate())
         control.should_log |= control.should_save
         self.on_step(state.global_step, state.max_steps, self.text)
 
@@ -110,9 +117,8 @@ class _Watch(TrainerCallback):
         self.text = f"loss {loss:.3f}"
         self._write(state, loss=loss, learning_rate=logs["learning_rate"], gradient_norm=logs.get("grad_norm"))
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.evaluate is not None and state.is_world_process_zero:
-            self._write(state, **self.evaluate())
+    def _ends_epoch(self, state: TrainerState) -> bool:
+        return state.global_step % self.steps_per_epoch == 0 or state.global_step == state.max_steps
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
@@ -194,7 +200,7 @@ def fine_tune(
         deepspeed=str(options.deepspeed) if options.deepspeed else None,
         ddp_find_unused_parameters=False,
     )
-    watch = _Watch(log, on_step, _in_evaluation_mode(model, evaluate))
+    watch = _Watch(log, steps_per_epoch, on_step, _in_evaluation_mode(model, evaluate))
     trainer = Trainer(
         model=model,
         args=arguments,

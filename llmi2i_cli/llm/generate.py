@@ -73,7 +73,7 @@ def rank_block(
     rows = pack(sequences, generator.pad_token)
     table = model.input_table()
     states = model.states(table, **{name: value.to(device) for name, value in vars(rows).items()})
-    logits = (states @ model.output_rows(table).T).float()  # (n_users, n_items)
+    logits = states.float() @ model.output_rows(table).float().T  # (n_users, n_items); in bfloat16 many would tie
     if seen is not None:
         owner = np.repeat(np.arange(len(users)), [len(seen.row(user)) for user in users])
         items = np.concatenate([seen.row(user) for user in users]) if len(users) else np.zeros(0, np.int32)

@@ -217,7 +217,7 @@ class DiscriminatorModel(ItemModel):
         table = self.input_table()
         states = self.states(table, **rows)
         head = table if self.head is None else self.head.weight
-        return (states @ (head[self.yes_token] - head[self.no_token])).float()
+        return states.float() @ (head[self.yes_token].float() - head[self.no_token].float())
 
     def forward(
         self,

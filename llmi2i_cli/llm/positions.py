@@ -134,10 +134,7 @@ def positions_at_random(
     users = np.repeat(np.arange(histories.n_users), per_user)
     steps_back = np.arange(len(users)) - np.repeat(np.cumsum(per_user) - per_user, per_user)  # 0 = the last item
     place = histories.ptr[users + 1] - 1 - steps_back  # of the observed item
-    context_lengths = np.minimum(place - histories.ptr[users], HISTORY)
-    ptr = np.concatenate([[0], np.cumsum(context_lengths)]).astype(np.int64)
-    context_places = np.repeat(place - context_lengths - ptr[:-1], context_lengths) + np.arange(ptr[-1])
-    contexts = Histories(ptr, histories.items[context_places], histories.n_items)
+    contexts = histories.before(place, HISTORY)
 
     rng = np.random.default_rng(seed)
     shape = (len(users), negatives_per_positive)

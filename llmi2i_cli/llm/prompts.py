@@ -116,7 +116,10 @@ class PromptPieces:
 def tokenize_distinct(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> RaggedTokens:
     """Tokenise each distinct text once; at most `max_tokens` tokens of each are kept, unknown words dropped."""
     distinct = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-    encoded = tokenizer(list(distinct), add_special_tokens=False).input_ids if distinct else []
+    # A title that spells a control token is text all the same.
+    encoded = (
+        tokenizer(list(distinct), add_special_tokens=False, split_special_tokens=True).input_ids if distinct else []
+    )
     unknown = tokenizer.unk_token_id
     known = [[token for token in row if token != unknown][:max_tokens] for row in encoded]
     return RaggedTokens.from_lists([known[distinct[text]] for text in texts])

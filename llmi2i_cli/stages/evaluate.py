@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.manifests import write_json
-from llmi2i_cli.progress import notice
+from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import stage_run
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def evaluate(
         }
         if baseline:
             theirs = ours if baseline == data else evaluation.measure(model, baseline, held_out)
+            if ours.protocol.get("tuned") != theirs.protocol.get("tuned"):
+                notice(f"Warning: {model} was tuned on one of the two logs alone: the gain compares unequal care")
             shown = {
                 "data": baseline,
                 "protocol": theirs.protocol,
@@ -124,6 +126,16 @@ def _check_options(model: str, data: str, recent: int | None, ranking: str, base
     if ranking == "user-vectors" and recent is not None:
         raise UsageError("user vectors are made from as many recent items as in training: leave out --recent")
     return ranking
+
+
+def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
+    """Whether the model was tuned, and the options it was trained with, from its manifest."""
+    from llmi2i_cli.manifests import read_manifest
+
+    manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
+    if model == "generator" or manifest is None:
+        return {}
+    return {"tuned": bool(manifest["options"].get("tune")), "trained_with": manifest.get("choice")}
 
 
 def _vectors_path(model: str, data: str) -> str:
@@ -160,6 +172,7 @@ class _Evaluation:
         from llmi2i_cli.evaluation.report import metrics_by_group
 
         protocol: dict[str, Any] = {"ranking": self.ranking, "exclude_seen": self.exclude_seen}
+        protocol |= _training_of(self.workdir, model, data)
         rankings: dict[str, Any] = {}
         if self.ranking == "index":
             ids = self._rank_by_index(model, data, held_out, protocol, rankings)
@@ -253,7 +266,7 @@ def _generator_ranker(
     import numpy as np
 
     from llmi2i_cli.artifacts import read_profiles
-    from llmi2i_cli.llm.generate import load_generator, rank_users
+    from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_users
 
     profiles = read_profiles(workdir)
     # The ranker's user k is row k of the queries, so the profiles are put in that order.
@@ -262,8 +275,12 @@ def _generator_ranker(
     users, seen = np.arange(queries.n_users), queries if exclude_seen else None
 
     def rank(recent: int, top_n: int) -> NDArray[np.int32]:
-        blocks = rank_users(generator, users, queries, seen, history=recent, top_n=top_n)
-        return np.concatenate([ids for ids, _ in blocks])
+        ranked = []
+        with progress_bar(f"Ranking by the generator, {recent} recent items", -(-len(users) // BLOCK_USERS)) as bar:
+            for ids, _ in rank_users(generator, users, queries, seen, history=recent, top_n=top_n):
+                ranked.append(ids)
+                bar.advance()
+        return np.concatenate(ranked)
 
     return rank
 

@@ -31,7 +31,7 @@ def filter_candidates(
     """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
 
     `keep` marks a Yes with at least `min_confidence`. With `include_real`, ``filter/scored-real.parquet`` holds the
-    same for each train interaction, judged from what stood before it and without its own testimony. Returns the
+    same for each train interaction, judged from the user's others around it, without its own testimony. Returns the
     manifest, or None when other shards have not finished yet.
     """
     if not 0 <= min_confidence <= 1:
@@ -137,35 +137,32 @@ class _Judge:
         return frame.with_columns(self._verdicts(users, contexts, ptr, items, features))
 
     def real_of_block(self, block: int) -> pl.DataFrame:
-        """Scored train interactions of the block's users: each judged from what stood before it, without its own vote.
+        """Scored train interactions of the block's users: each judged from the user's others nearest to it.
 
-        The generator's opinion is not asked: it has memorised these interactions.
+        Those before it are first choice; a user's first interactions are judged from what followed. An interaction does
+        not testify for itself, and the generator's opinion is not asked: it has memorised these interactions.
         """
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.histories import Histories
         from llmi2i_cli.llm.positions import HISTORY
 
         first, last = (min(b * USERS_PER_BLOCK, self.histories.n_users) for b in (block, block + 1))
-        ptr = self.histories.ptr
-        place = np.arange(ptr[first], ptr[last])  # of each interaction in the log
+        places = np.arange(self.histories.ptr[first], self.histories.ptr[last])
         users = np.repeat(np.arange(first, last), self.histories.lengths[first:last])
-        lengths = np.minimum(place - ptr[users], HISTORY)
-        context_ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        before = np.repeat(place - lengths - context_ptr[:-1], lengths) + np.arange(context_ptr[-1])
-        contexts = Histories(context_ptr, self.histories.items[before], self.histories.n_items)
-        items = self.histories.items[place]
-        each = np.arange(len(place))
+        contexts, items = self.histories.around(places, HISTORY), self.histories.items[places]
+        each = np.arange(len(places))
         features = self.evidence.features(contexts, each, users, items, None, None)
         frame = pl.DataFrame(
             {
                 "user_id": self.user_ids.gather(users),
                 "item_id": self.catalogue.ids.gather(items),
-                "timestamp": self.timestamps[place],
+                "timestamp": self.timestamps[places],
             }
         )
-        return frame.with_columns(self._verdicts(users, contexts, np.append(each, len(place)), items, features))
+        verdicts = self._verdicts(users, contexts, np.append(each, len(places)), items, features)
+        # Of a user with a single interaction nothing is known that could speak against it.
+        return frame.with_columns(verdicts).with_columns(keep=pl.col("keep") | pl.Series(contexts.lengths == 0))
 
     def _verdicts(
         self,

@@ -79,7 +79,7 @@ def fuse(
         if tune is not False and can_tune:
             choice, chosen_with = _tune(workdir, run, real, candidates, given)
         else:
-            choice, chosen_with = _default_choice(given), {}
+            choice, chosen_with = _default_choice(candidates, given), {}
         rows = select(candidates, choice)
         synthetic = pl.DataFrame(
             {"user_id": user_ids.gather(candidates.users[rows]), "item_id": item_ids.gather(candidates.items[rows])}
@@ -137,21 +137,21 @@ def _real_rows(workdir: Path, include_real: bool) -> pl.DataFrame:
     return rows.with_columns(weight=pl.lit(1.0, pl.Float32))
 
 
-def _default_choice(given: dict[str, Any]) -> Choice:
+def _default_choice(candidates: Candidates, given: dict[str, Any]) -> Choice:
     from llmi2i_cli.data.fusion import Choice
 
-    everything = 1 << 30
+    deepest = int(candidates.ranks.max(initial=0))
     return Choice(
         strategy=given["strategy"] or "pseudo-user",
         order=given["order"] or "rank",
-        recall_number=everything if given["recall_number"] is None else given["recall_number"],
+        recall_number=deepest if given["recall_number"] is None else given["recall_number"],
         min_confidence=given["min_confidence"],
         copied_history=given["copied_history"],
     )
 
 
 def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
-    """Every choice that `given` leaves open."""
+    """Every choice that `given` leaves open; the real log alone is one where nothing is given."""
     import numpy as np
 
     from llmi2i_cli.data.fusion import ORDERS, STRATEGIES, Choice
@@ -164,7 +164,8 @@ def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
     def values(name: str, default: Sequence[Any]) -> Sequence[Any]:
         return default if given[name] is None else [given[name]]
 
-    return [
+    alone = [Choice("append", "rank", 0, 0.0)] if all(value is None for value in given.values()) else []
+    return alone + [
         Choice(strategy, order, number, threshold, copied)
         for strategy in values("strategy", STRATEGIES)
         for order in values("order", ORDERS)

@@ -35,7 +35,7 @@ def recommend(
     model: str = "swing",
     data: str = "real",
     top_n: int = 10,
-    recent: int = 100,
+    recent: int | None = None,
     exclude_seen: bool = True,
 ) -> list[dict[str, Any]]:
     """Rank items for histories: sum the neighbours of the recent items, leave out what is in the history.
@@ -45,6 +45,7 @@ def recommend(
     items : one history, oldest first
     file : instead, one query a line: a user id of the prepared log, a JSON list of items, or a JSON object with
         ``items`` and, if wanted, ``user_id``
+    recent : M, how many recent items are looked up; None takes what `evaluate` has chosen for this model, else 100
 
     Returns
     -------
@@ -66,8 +67,24 @@ def recommend(
     queries = [Query("", list(items))] if file is None else list(_read_queries(workdir, file))
     histories = _histories(queries, catalogue, strict=file is None)
     exclude = histories if exclude_seen else None
+    if recent is None:
+        recent = _evaluated_recent(workdir, model, data)
     found = retrieve(neighbours, histories, recent=recent, top_n=top_n, exclude=exclude)
     return [_described(query, row, found, catalogue) for row, query in enumerate(queries)]
+
+
+def _evaluated_recent(workdir: Path, model: str, data: str) -> int:
+    """The M that `evaluate` measured this index with, so that what is served is what was measured."""
+    from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION
+
+    for split in ("test", "valid"):
+        try:
+            report = json.loads((workdir / "evaluate" / f"{model}-{data}-{split}.json").read_text(encoding="utf-8"))
+            if report["protocol"]["ranking"] == "index":
+                return int(report["protocol"]["recent"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return RECENT_WITHOUT_VALIDATION
 
 
 def neighbours_of(

@@ -49,7 +49,7 @@ QUESTION = "ask {profile} now {history} next {candidate} answer"
 def test_texts_are_tokenised_once_each_cut_and_without_unknown_words():
     tokenizer = Mock(wraps=TOKENIZER, unk_token_id=TOKENIZER.unk_token_id)
     found = tokenize_distinct(tokenizer, ["red lamp", "", "never lamp red", "red lamp"], 2)
-    tokenizer.assert_called_once_with(["red lamp", "", "never lamp red"], add_special_tokens=False)
+    tokenizer.assert_called_once_with(["red lamp", "", "never lamp red"], add_special_tokens=False, split_special_tokens=True)
     assert [found.row(k).tolist() for k in range(4)] == [
         word("red", "lamp"),
         [],
@@ -239,3 +239,9 @@ def test_a_template_that_cannot_be_read(tmp_path):
     for name in ("missing", "binary"):
         with pytest.raises(InputError, match=f"{name} cannot be read as a template"):
             read_template(tmp_path / name, "generator")
+
+
+def test_a_title_that_spells_a_control_token_stays_text():
+    tokenizer = build_word_tokenizer(["yes s lamp", "yes s lamp"], max_words=10)
+    found = tokenize_distinct(tokenizer, ["<yes> lamp</s>"], max_tokens=9)
+    assert tokenizer.convert_ids_to_tokens(found.tokens.tolist()) == ["yes", "lamp", "s"]

@@ -90,7 +90,7 @@ def test_every_candidate_stays_with_its_verdict(workdir, capfd):
     assert lax.drop("keep").equals(found.drop("keep"))
 
 
-def test_real_interactions_are_judged_from_what_stood_before_them(workdir):
+def test_real_interactions_are_judged_from_the_users_others_nearest_to_them(workdir):
     assert run("filter", "--include-real", "-w", workdir) == 0
     found = scored(workdir, "scored-real")
     assert dict(found.schema) == dict(SCORED_REAL)
@@ -98,14 +98,28 @@ def test_real_interactions_are_judged_from_what_stood_before_them(workdir):
     columns = ["user_id", "item_id", "timestamp"]
     assert found.select(columns).equals(train.select(columns))
     twin = Twin(workdir)
-    before: dict[str, list[int]] = {}
-    for n, row in enumerate(found.iter_rows(named=True)):
-        context = before.setdefault(row["user_id"], [])
-        if n % 41 == 0 or (n < 200 and not context):
-            expected = twin.confidence(row["user_id"], row["item_id"], context[-HISTORY:])
-            assert row["confidence"] == pytest.approx(expected, abs=1e-4)
-        context.append(twin.items[row["item_id"]])
+    for number, ((user,), rows) in enumerate(found.group_by("user_id", maintain_order=True)):
+        items = [twin.items[item] for item in rows["item_id"]]
+        for place in range(number % 5, len(rows), 5):
+            before = items[max(0, place - HISTORY) : place]
+            after = items[place + 1 : place + 1 + HISTORY - len(before)]
+            expected = twin.confidence(user, rows["item_id"][place], [*reversed(after), *before])
+            assert rows["confidence"][place] == pytest.approx(expected, abs=1e-4)
+        if number == 30:
+            break
     assert len(scored(workdir)) == len(pl.read_parquet(workdir / "synthesize/candidates.parquet"))
+
+
+def test_a_users_only_interaction_is_kept(workdir):
+    path = workdir / "prepare/interactions.parquet"
+    log = pl.read_parquet(path)
+    train = pl.col("split") == "train"
+    lonely = log["user_id"][0]
+    log = log.filter((pl.col("user_id") != lonely) | ~train | (pl.int_range(pl.len()).over("user_id") == 0))
+    log.write_parquet(path)
+    assert run("filter", "--include-real", "--min-confidence", 1, "-w", workdir) == 0
+    kept = scored(workdir, "scored-real").filter("keep")
+    assert kept["user_id"].to_list() == [lonely]
 
 
 def test_however_it_is_shared_the_bytes_are_the_same(workdir, monkeypatch, capsys):

@@ -82,7 +82,7 @@ def test_untuned_it_fuses_what_filter_kept(workdir, strategy):
     assert facts["sources"] == dict(table["source"].value_counts().iter_rows())
     assert facts["outputs"]["interactions.parquet"]["rows"] == len(table)
     assert facts["choice"] == {
-        "strategy": strategy, "order": "rank", "recall_number": 1 << 30, "min_confidence": None, "copied_history": None
+        "strategy": strategy, "order": "rank", "recall_number": 6, "min_confidence": None, "copied_history": None
     }  # fmt: skip
 
 
@@ -285,3 +285,12 @@ def test_candidates_of_another_log_are_refused(workdir, capsys):
     capsys.readouterr()
     assert run("fuse", "-w", workdir) == 1
     assert "item_id 'nowhere' is not in prepare/: it belongs to another log" in capsys.readouterr().err
+
+
+def test_the_sweep_holds_the_real_log_alone(workdir):
+    assert run("fuse", "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    alone = sweep.filter(recall_number=0)
+    assert alone["candidates"].to_list() == [0]
+    recalls = recall_by_recent(swing_neighbours(read_histories(workdir)), read_held_out(workdir, "valid"))
+    assert alone["valid_recall@10"].item() == pytest.approx(recalls[best_recent(recalls)], abs=1e-12)

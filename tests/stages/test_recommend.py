@@ -119,3 +119,18 @@ def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, mes
     assert message in error
     assert error.startswith("Error: ")
     assert error.count("\n") == 1
+
+
+def test_what_is_served_is_what_was_measured(workdir, capsys):
+    """`--recent auto` is the M that evaluate has chosen, and 100 before anything was evaluated."""
+    (workdir / "evaluate").mkdir(exist_ok=True)
+    by_default = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
+    assert by_default == answer(capsys, "recommend", "i3", "i4", "i1", "--recent", 100, "-w", workdir)
+    report = {"protocol": {"ranking": "index", "recent": 1}}
+    (workdir / "evaluate/swing-real-test.json").write_text(json.dumps(report))
+    assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == answer(
+        capsys, "recommend", "i3", "i4", "i1", "--recent", 1, "-w", workdir
+    )
+    for unusable in ("", "[]", '{"protocol": {"ranking": "user-vectors", "recent": 1}}'):
+        (workdir / "evaluate/swing-real-test.json").write_text(unusable)
+        assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == by_default
