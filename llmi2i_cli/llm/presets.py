@@ -1,7 +1,8 @@
 """Named base models that are trained from scratch, and the training defaults that go with each kind of base.
 
-A preset is a small Llama with tied embeddings whose vocabulary is the words of the catalogue's own texts. The numbers of
-`llama-tiny` were chosen on the validation split of one public log, amazon-beauty; examples/paper/NOTES.md has the figures.
+A preset is a small Llama with tied embeddings whose vocabulary is the words of the catalogue's own texts. The numbers
+of `llama-tiny` were chosen on the validation split of one public log, amazon-beauty; examples/paper/NOTES.md has the
+figures.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ QUESTION = "ask {profile} now {history} next {candidate} answer"
 def test_texts_are_tokenised_once_each_cut_and_without_unknown_words():
     tokenizer = Mock(wraps=TOKENIZER, unk_token_id=TOKENIZER.unk_token_id)
     found = tokenize_distinct(tokenizer, ["red lamp", "", "never lamp red", "red lamp"], 2)
-    tokenizer.assert_called_once_with(["red lamp", "", "never lamp red"], add_special_tokens=False, split_special_tokens=True)
+    texts = ["red lamp", "", "never lamp red"]
+    tokenizer.assert_called_once_with(texts, add_special_tokens=False, split_special_tokens=True)
     assert [found.row(k).tolist() for k in range(4)] == [
         word("red", "lamp"),
         [],
