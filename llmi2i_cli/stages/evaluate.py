@@ -62,7 +62,9 @@ def evaluate(
     also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
     if baseline and ranking == "index":
         also.append(f"i2i/{model}-{baseline}.parquet")
-    with stage_run(workdir, "evaluate", options=options, variant=variant, also_reads=also, force=force) as run:
+    with stage_run(
+        workdir, "evaluate", options=options, variant=variant, also_reads=also, resumable=False, force=force
+    ) as run:
         name = f"{model}-{data}-{split}.json"
         if run.up_to_date:
             notice(f"evaluate: {name} is up to date ({run.folder})")

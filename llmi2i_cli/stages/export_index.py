@@ -39,7 +39,7 @@ def export_index(
     for form in dict.fromkeys(formats):
         variant = {"model": model, "data": data, "format": form}
         options = {"top_k": top_k}
-        with stage_run(workdir, "export-index", options=options, variant=variant, force=force) as run:
+        with stage_run(workdir, "export-index", options=options, variant=variant, resumable=False, force=force) as run:
             if run.up_to_date and run.manifest:
                 notice(f"export-index: {model}-{data}.{form} is up to date ({run.folder})")
                 manifests.append(run.manifest)
