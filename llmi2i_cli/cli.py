@@ -456,7 +456,7 @@ def train_i2i(
     regularization: Annotated[float | None, typer.Option(help="BPR: L2 penalty.", show_default="0.01", min=0)] = None,
     iterations: Annotated[int | None, typer.Option(help="BPR: passes over the log.", show_default="100", min=1)] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="BPR and YoutubeDNN: learning rate.", show_default="0.01 and 0.001", min=0)
+        float | None, typer.Option(help="BPR and YoutubeDNN: learning rate.", show_default="0.1 and 0.001", min=0)
     ] = None,
     dimensions: Annotated[int | None, typer.Option(help="YoutubeDNN: of a vector.", show_default="64", min=1)] = None,
     negatives: Annotated[

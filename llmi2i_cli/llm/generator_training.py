@@ -122,7 +122,7 @@ def train_generator(
     training = TrainingOptions(
         epochs=options.epochs or defaults.epochs,
         learning_rate=options.learning_rate or defaults.learning_rate,
-        batch_size=options.batch_size or defaults.batch_size,
+        batch_size=options.batch_size or defaults.batch_size_for(len(examples)),
         weight_decay=defaults.weight_decay,
         warmup_share=defaults.warmup_share,
         seed=options.seed,
