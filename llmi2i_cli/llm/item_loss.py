@@ -74,8 +74,8 @@ def weighted_item_cross_entropy(
     table : float (V, D), output rows of the item tokens
     targets : int64 (T,), item indices in ``0 .. V - 1``
     weights : float (T,), alpha for a long-tail target, beta for another
-    dtype : of logits and probabilities within a chunk; sums are float32 at least. bfloat16 is 2 to 3 times faster
-        where the hardware multiplies it, at a relative error of the gradient below 1%.
+    dtype : of logits and probabilities within a chunk; sums are float32 at least. bfloat16 is faster where
+        the hardware multiplies it, at a relative error of the gradient below 1%.
 
     Returns
     -------

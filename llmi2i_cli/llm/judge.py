@@ -157,7 +157,7 @@ def train_discriminator(
     discriminator = Discriminator(model, pieces, pad_token_of(base.tokenizer), max_length)
     steps = fine_tune(
         model,
-        DiscriminatorExamples(pieces, positions, positions.tokens(buckets), max_length),
+        DiscriminatorExamples(pieces, positions, buckets.tokens(positions.features), max_length),
         options,
         directory=partial,
         log=log,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.generate import Generator, rank_users
 
 HISTORY = 10  # interactions shown before a candidate, as in `synthesize`
@@ -55,10 +54,6 @@ class Positions:
 
     def rows(self, position: int) -> slice:
         return slice(int(self.candidate_ptr[position]), int(self.candidate_ptr[position + 1]))
-
-    def tokens(self, buckets: Buckets) -> NDArray[np.int32]:
-        """Feature tokens of every candidate, int32 (C, n_features)."""
-        return buckets.tokens(self.features)
 
 
 def hold_back_last(histories: Histories) -> tuple[Histories, NDArray[np.int64], NDArray[np.int32]]:
