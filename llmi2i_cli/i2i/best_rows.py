@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_rank_of_key, tie_ranks
+from llmi2i_cli.i2i.selection import keep_largest
 
 
 class Rows(NamedTuple):
@@ -45,26 +46,24 @@ def write_best(item: int, totals: NDArray[np.float64], touched: NDArray[np.int32
     touched : int32 (n,), distinct items
     """
     k = rows.ids.shape[1]
-    keys = np.empty(min(2 * k, len(touched)), np.uint64)
+    keys = np.empty(min(2 * k, len(touched) + 1), np.uint64)
     n = 0
-    floor = np.uint64(0)  # the best k are above it
+    floor = ranking_key(0, 0)  # the keys of the best k are above it
+    totals[item] = 0
     for other in touched:
-        score = np.float32(totals[other])
-        if score <= 0 or other == item:
-            continue
-        key = ranking_key(score, rows.tie_ranks[other])
-        if key < floor:
-            continue
+        key = ranking_key(totals[other], rows.tie_ranks[other])
+        keys[n] = key  # overwritten unless it counts: a branch would be mispredicted half of the time
+        n += key > floor
         if n == 2 * k:
-            keys[:k] = np.partition(keys, k)[k:]
-            floor = keys[0]
+            keep_largest(keys, n, k)
+            floor = keys[k - 1]
             n = k
-        keys[n] = key
-        n += 1
-    keys = np.partition(keys[:n], n - k)[n - k :] if n > k else keys[:n]
-    best = np.sort(keys)[::-1]
+    if n > k:
+        keep_largest(keys, n, k)
+        n = k
+    best = np.sort(keys[:n])[::-1]
     place = rows.item_order[item]
-    for rank in range(len(best)):
+    for rank in range(n):
         other = rows.item_of_rank[tie_rank_of_key(best[rank])]
         rows.ids[place, rank] = rows.item_order[other]
         rows.scores[place, rank] = totals[other]

@@ -1,7 +1,8 @@
-"""Selection of the best K of many: a bounded heap of ranking keys, each with the position that it stands for.
+"""Selection of the best K of many ranking keys.
 
-The root is the worst key that is kept, so most candidates cost one comparison. Keys come from `ranking_key`; the empty
-heap's are 0, which is below every key of a finite score.
+`offer` keeps a bounded heap of keys, each with the position that it stands for. The root is the worst key that is
+kept, so most candidates cost one comparison. Keys come from `ranking_key`; the empty heap's are 0, which is below every
+key of a finite score. `keep_largest` cuts a list of keys without positions.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+SMALL = 16  # keys that insertion sorts as fast as partitions would
 
 
 @njit(cache=True)
@@ -46,6 +49,41 @@ def sort_descending(keys: NDArray[np.uint64], positions: NDArray[np.int32], size
         key, position = keys[end], positions[end]
         keys[end], positions[end] = keys[0], positions[0]
         _sift_down(keys, positions, end, key, position)
+
+
+@njit(cache=True)
+def keep_largest(keys: NDArray[np.uint64], n: int, k: int) -> None:
+    """Bring the `k` largest of the first `n` keys to the front, in any order but for the k-th, which stands last.
+
+    Quickselect whose partition has no branch (Lomuto's, with a swap each step): keys in random order are mispredicted
+    half of the time otherwise.
+
+    Parameters
+    ----------
+    keys : uint64 (at least n,), distinct; reordered in place
+    k : from 1 to `n`
+    """
+    low, high = 0, n  # the k-th largest stands in keys[low:high] in the end
+    while high - low > SMALL:
+        first, middle, last = keys[low], keys[(low + high) >> 1], keys[high - 1]
+        pivot = max(min(first, middle), min(max(first, middle), last))  # the median: neither side is empty
+        split = low
+        for place in range(low, high):
+            key = keys[place]
+            keys[place] = keys[split]
+            keys[split] = key
+            split += key >= pivot
+        if split >= k:
+            high = split
+        else:
+            low = split
+    for unsorted in range(low + 1, high):
+        key = keys[unsorted]
+        place = unsorted
+        while place > low and keys[place - 1] < key:
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
 
 
 @njit(cache=True, inline="always")
