@@ -545,6 +545,10 @@ def evaluate(
         str,
         typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 (generator: 5 to 50)."),
     ] = "auto",
+    decay: Annotated[
+        str,
+        typer.Option(help="What the next older item counts, from the last one's 1; auto: the best of 0.5 to 1."),
+    ] = "1",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")
     ] = True,
@@ -571,6 +575,7 @@ def evaluate(
         split=split,
         ks=k or (5, 10),
         recent=_recent_option(recent),
+        decay=_decay_option(decay),
         exclude_seen=exclude_seen,
         ranking=ranking,
         baseline=baseline,
@@ -591,6 +596,19 @@ def _recent_option(value: str) -> int | None:
     if not value.isdecimal() or int(value) == 0:
         raise typer.BadParameter(f"--recent is a whole number from 1, or auto, not {value!r}")
     return int(value)
+
+
+def _decay_option(value: str) -> float | None:
+    """`--decay D|auto`; None is auto."""
+    if value == "auto":
+        return None
+    try:
+        decay = float(value)
+    except ValueError:
+        decay = 0.0
+    if not 0 < decay <= 1:
+        raise typer.BadParameter(f"--decay is a number above 0 and at most 1, or auto, not {value!r}")
+    return decay
 
 
 @app.command("export-index")
@@ -668,6 +686,9 @@ def recommend(
     recent: Annotated[
         str, typer.Option(help="M, recent items looked up; auto: the M that evaluate has chosen, or 100.")
     ] = "auto",
+    decay: Annotated[
+        str, typer.Option(help="What the next older item counts, from the last one's 1; auto: as in evaluate, or 1.")
+    ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")
     ] = True,
@@ -695,6 +716,7 @@ def recommend(
             data=data,
             top_n=top_n,
             recent=_recent_option(recent),
+            decay=_decay_option(decay),
             exclude_seen=exclude_seen,
         )
     if out:

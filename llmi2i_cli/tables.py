@@ -46,9 +46,10 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         columns = [*columns[:2], f"{baseline['data']} (baseline)", *columns[2:], "gain", "95% interval of the gain"]
     protocol = result["protocol"]
     seen = "seen items left out" if protocol["exclude_seen"] else "seen items kept"
+    decay = f", decay {protocol['decay']:g}" if protocol.get("decay", 1) != 1 else ""
     print_table(
         f"{result['model']}, {result['data']} log, {result['split']} split: {result['users']:,} users, "
-        f"{protocol['recent']} recent items, {seen}; "
+        f"{protocol['recent']} recent items{decay}, {seen}; "
         f"{result['targets']['already_in_query']:,} targets are in the user's query",
         columns,
         rows,

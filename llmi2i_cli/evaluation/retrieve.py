@@ -94,6 +94,7 @@ def rank_one(
     query: NDArray[np.int32],
     exclude: NDArray[np.int32],
     top_n: int,
+    decay: float = 1.0,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Rank for a single query, all of whose items are looked up; for serving.
 
@@ -103,6 +104,7 @@ def rank_one(
     tie_rank : int32 (n_items,) from `tie_ranks`
     query : int32 (m,), item indices, oldest first
     exclude : int32, item indices to leave out
+    decay : as in `retrieve`
 
     Returns
     -------
@@ -110,7 +112,8 @@ def rank_one(
     """
     ids = np.empty(top_n, np.int32)
     scores = np.empty(top_n, np.float32)
-    found = _rank_one(neighbour_ids, neighbour_scores, tie_rank, query, exclude, ids, scores)
+    decays = np.power(decay, np.arange(len(query)))
+    found = _rank_one(neighbour_ids, neighbour_scores, tie_rank, query, decays, exclude, ids, scores)
     return ids[:found], scores[:found]
 
 
@@ -251,6 +254,7 @@ def _rank_one(
     neighbour_scores: NDArray[np.float32],
     tie_rank: NDArray[np.int32],
     query: NDArray[np.int32],
+    decays: NDArray[np.float64],
     exclude: NDArray[np.int32],
     ids: NDArray[np.int32],
     scores: NDArray[np.float32],
@@ -262,7 +266,7 @@ def _rank_one(
         neighbour_scores,
         tie_rank,
         query,
-        np.ones(len(query)),
+        decays,
         exclude,
         bits,
         np.full(slots, EMPTY, np.int32),

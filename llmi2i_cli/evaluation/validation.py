@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from llmi2i_cli.i2i.neighbours import Neighbours
 
 RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)
 RECENT_WITHOUT_VALIDATION = 100
+DECAY_GRID = (1.0, 0.9, 0.8, 0.7, 0.5)
 CUT_OFF = 10
 
 
@@ -50,18 +51,30 @@ def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut) -> float:
     return per_user_metrics(ranks, held_out.targets, ks=(CUT_OFF,)).means()[f"recall@{CUT_OFF}"]
 
 
-def recall_by_recent(neighbours: Neighbours, held_out: HeldOut, *, exclude_seen: bool = True) -> dict[int, float]:
-    """Recall@10 for every M of `RECENT_GRID`."""
+def recall_by_recent(
+    neighbours: Neighbours,
+    held_out: HeldOut,
+    *,
+    exclude_seen: bool = True,
+    decay: float = 1.0,
+    recents: Sequence[int] = RECENT_GRID,
+) -> dict[int, float]:
+    """Recall@10 for every M of `recents`; `decay` as in `retrieve`."""
 
     def recall(recent: int) -> float:
         queries = held_out.queries
         exclude = queries if exclude_seen else None
-        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=exclude)
+        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=exclude, decay=decay)
         return recall_at_10(found.ids, held_out)
 
-    return {recent: recall(recent) for recent in RECENT_GRID}
+    return {recent: recall(recent) for recent in recents}
 
 
 def best_recent(recalls: Mapping[int, float]) -> int:
     """The M of the largest recall; the smallest such M."""
     return max(recalls, key=lambda recent: (recalls[recent], -recent))
+
+
+def best_decay(recalls: Mapping[float, float]) -> float:
+    """The decay of the largest recall; the largest such decay."""
+    return max(recalls, key=lambda decay: (recalls[decay], decay))

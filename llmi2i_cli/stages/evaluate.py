@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.artifacts import Catalogue
     from llmi2i_cli.evaluation.metrics import PerUserMetrics
     from llmi2i_cli.evaluation.validation import HeldOut
+    from llmi2i_cli.i2i.neighbours import Neighbours
 
 GENERATOR_RECENT_GRID = (5, 10, 20, 50)  # a pass of the LLM each
 
@@ -32,6 +33,7 @@ def evaluate(
     split: str = "test",
     ks: Sequence[int] = (5, 10),
     recent: int | None = None,
+    decay: float | None = 1.0,
     exclude_seen: bool = True,
     ranking: str = "auto",
     baseline: str | None = None,
@@ -45,6 +47,7 @@ def evaluate(
     Parameters
     ----------
     recent : M, how many recent items make the ranking; None chooses by validation Recall@10, for each model and data
+    decay : the a-th most recent item (from 0) counts `decay` ** a; None chooses by validation, together with M
     ranking : ``index``, the served one: neighbours of the recent items summed; ``user-vectors``, YoutubeDNN's own;
         ``auto``, user-vectors for youtubednn and index for the others
     baseline : ``real``: also measure the same model trained on the real log, and the gain over it
@@ -54,9 +57,16 @@ def evaluate(
     UsageError : options that contradict each other
     ArtifactError : no such split, or an artifact is missing; the message names the command that makes it
     """
-    ranking = _check_options(model, data, recent, ranking, baseline)
+    ranking = _check_options(model, data, recent, decay, ranking, baseline)
     ks = sorted(set(ks))
-    options = {"k": ks, "recent": recent, "exclude_seen": exclude_seen, "ranking": ranking, "baseline": baseline}
+    options = {
+        "k": ks,
+        "recent": recent,
+        "decay": decay,
+        "exclude_seen": exclude_seen,
+        "ranking": ranking,
+        "baseline": baseline,
+    }
     variant = {"model": model, "data": data, "split": split}
     compared = [data, baseline] if baseline else [data]
     also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
@@ -78,7 +88,8 @@ def evaluate(
             raise ArtifactError(
                 f"{workdir}/prepare has no {split} split: run `llmi2i prepare INPUT... --split leave-last-two` first"
             )
-        evaluation = _Evaluation(workdir, read_catalogue(workdir), split, tuple(ks), recent, exclude_seen, ranking)
+        catalogue = read_catalogue(workdir)
+        evaluation = _Evaluation(workdir, catalogue, split, tuple(ks), recent, decay, exclude_seen, ranking)
         held_out = read_held_out(workdir, split)
         ours = evaluation.measure(model, data, held_out)
         result = {
@@ -89,7 +100,7 @@ def evaluate(
             "users": len(held_out.users),
             "targets": {
                 "all": len(held_out.targets.items),
-                "long_tail": int(evaluation.catalogue.is_long_tail[held_out.targets.items].sum()),
+                "long_tail": int(catalogue.is_long_tail[held_out.targets.items].sum()),
                 "already_in_query": targets_in_query(held_out.targets, held_out.queries),
             },
             **figures(ours.metrics),
@@ -113,20 +124,27 @@ def evaluate(
         return result
 
 
-def _check_options(model: str, data: str, recent: int | None, ranking: str, baseline: str | None) -> str:
+def _check_options(
+    model: str, data: str, recent: int | None, decay: float | None, ranking: str, baseline: str | None
+) -> str:
     """The ranking that is meant."""
     if model == "generator" and data != "real":
         raise UsageError("--model generator has learned from the real log alone: use --data real")
-    if model == "generator" and (ranking != "auto" or baseline):
-        raise UsageError("--model generator ranks by the LLM, on the real log: leave out --ranking and --baseline")
+    if model == "generator" and (ranking != "auto" or baseline or decay != 1):
+        raise UsageError(
+            "--model generator ranks by the LLM, on the real log: leave out --ranking, --baseline and --decay"
+        )
     if ranking == "user-vectors" and model != "youtubednn":
         raise UsageError(f"--ranking user-vectors needs --model youtubednn: {model} has no vectors of users")
     if model == "generator":
         return "generator"
     if ranking == "auto":
         ranking = "user-vectors" if model == "youtubednn" else "index"
-    if ranking == "user-vectors" and recent is not None:
-        raise UsageError("user vectors are made from as many recent items as in training: leave out --recent")
+    if ranking == "user-vectors" and (recent is not None or decay != 1):
+        raise UsageError(
+            "user vectors are made from as many recent items as in training: leave out --recent and --decay, "
+            "or add --ranking index"
+        )
     return ranking
 
 
@@ -165,6 +183,7 @@ class _Evaluation:
     split: str
     ks: tuple[int, ...]
     recent: int | None
+    decay: float | None
     exclude_seen: bool
     ranking: str
 
@@ -201,8 +220,9 @@ class _Evaluation:
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
         neighbours = read_neighbours(self.workdir, model, data, self.catalogue.ids)
+        decay = self._decay(protocol, neighbours)
         recent = self._recent(
-            protocol, lambda valid: recall_by_recent(neighbours, valid, exclude_seen=self.exclude_seen)
+            protocol, lambda valid: recall_by_recent(neighbours, valid, exclude_seen=self.exclude_seen, decay=decay)
         )
         found = retrieve(
             neighbours,
@@ -210,6 +230,7 @@ class _Evaluation:
             recent=recent,
             top_n=self._top_n,
             exclude=held_out.queries if self.exclude_seen else None,
+            decay=decay,
         )
         protocol["top_k"] = neighbours.k
         rankings["retrieved_items"] = float(found.n_retrieved.mean())
@@ -242,6 +263,43 @@ class _Evaluation:
         recent = self._recent(protocol, recalls)
         return _generator_ranker(self.workdir, self.catalogue, held_out, self.exclude_seen)(recent, self._top_n)
 
+    def _decay(self, protocol: dict[str, Any], neighbours: Neighbours) -> float:
+        """The decay as asked for, else the best on the validation split at its own best M; noted in the protocol."""
+        from llmi2i_cli.artifacts import has_split
+        from llmi2i_cli.evaluation.validation import (
+            DECAY_GRID,
+            RECENT_GRID,
+            best_decay,
+            read_held_out,
+            recall_by_recent,
+        )
+
+        if self.decay is not None:
+            protocol |= {"decay": self.decay, "decay_chosen_by": "the option"}
+        elif has_split(self.workdir, "valid"):
+            valid = read_held_out(self.workdir, "valid")
+            recents = RECENT_GRID if self.recent is None else (self.recent,)
+
+            def recall(decay: float) -> float:
+                by_recent = recall_by_recent(
+                    neighbours, valid, exclude_seen=self.exclude_seen, decay=decay, recents=recents
+                )
+                return max(by_recent.values())
+
+            by_decay = {decay: recall(decay) for decay in DECAY_GRID}
+            protocol |= {
+                "decay": best_decay(by_decay),
+                "decay_chosen_by": self._chosen_by_validation,
+                "validation_recall@10_by_decay": {str(decay): recall for decay, recall in by_decay.items()},
+            }
+        else:
+            protocol |= {"decay": 1.0, "decay_chosen_by": "default without a validation split"}
+        return float(protocol["decay"])
+
+    @property
+    def _chosen_by_validation(self) -> str:
+        return "validation Recall@10" + (", on the same users" if self.split == "valid" else "")
+
     def _recent(self, protocol: dict[str, Any], recalls: Callable[[HeldOut], dict[int, float]]) -> int:
         """M as asked for, else the best on the validation split; noted in the protocol."""
         from llmi2i_cli.artifacts import has_split
@@ -253,7 +311,7 @@ class _Evaluation:
             by_recent = recalls(read_held_out(self.workdir, "valid"))
             protocol |= {
                 "recent": best_recent(by_recent),
-                "recent_chosen_by": "validation Recall@10" + (", on the same users" if self.split == "valid" else ""),
+                "recent_chosen_by": self._chosen_by_validation,
                 "validation_recall@10_by_recent": {str(recent): recall for recent, recall in by_recent.items()},
             }
         else:

@@ -36,6 +36,7 @@ def recommend(
     data: str = "real",
     top_n: int = 10,
     recent: int | None = None,
+    decay: float | None = None,
     exclude_seen: bool = True,
 ) -> list[dict[str, Any]]:
     """Rank items for histories: sum the neighbours of the recent items, leave out what is in the history.
@@ -46,6 +47,7 @@ def recommend(
     file : instead, one query a line: a user id of the prepared log, a JSON list of items, or a JSON object with
         ``items`` and, if wanted, ``user_id``
     recent : M, how many recent items are looked up; None takes what `evaluate` has chosen for this model, else 100
+    decay : the a-th most recent item (from 0) counts `decay` ** a; None takes `evaluate`'s, else 1
 
     Returns
     -------
@@ -67,24 +69,27 @@ def recommend(
     queries = [Query("", list(items))] if file is None else list(_read_queries(workdir, file))
     histories = _histories(queries, catalogue, strict=file is None)
     exclude = histories if exclude_seen else None
-    if recent is None:
-        recent = _evaluated_recent(workdir, model, data)
-    found = retrieve(neighbours, histories, recent=recent, top_n=top_n, exclude=exclude)
+    if recent is None or decay is None:
+        evaluated_recent, evaluated_decay = _evaluated_with(workdir, model, data)
+        recent = evaluated_recent if recent is None else recent
+        decay = evaluated_decay if decay is None else decay
+    found = retrieve(neighbours, histories, recent=recent, top_n=top_n, exclude=exclude, decay=decay)
     return [_described(query, row, found, catalogue) for row, query in enumerate(queries)]
 
 
-def _evaluated_recent(workdir: Path, model: str, data: str) -> int:
-    """The M that `evaluate` measured this index with, so that what is served is what was measured."""
+def _evaluated_with(workdir: Path, model: str, data: str) -> tuple[int, float]:
+    """The M and the decay that `evaluate` measured this index with, so that what is served is what was measured."""
     from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION
 
     for split in ("test", "valid"):
         try:
             report = json.loads((workdir / "evaluate" / f"{model}-{data}-{split}.json").read_text(encoding="utf-8"))
-            if report["protocol"]["ranking"] == "index":
-                return int(report["protocol"]["recent"])
+            protocol = report["protocol"]
+            if protocol["ranking"] == "index":
+                return int(protocol["recent"]), float(protocol.get("decay", 1.0))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return RECENT_WITHOUT_VALIDATION
+    return RECENT_WITHOUT_VALIDATION, 1.0
 
 
 def neighbours_of(

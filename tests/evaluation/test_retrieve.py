@@ -113,14 +113,17 @@ def test_equal_for_any_number_of_threads():
     assert results[0].n_retrieved.tobytes() == results[1].n_retrieved.tobytes()
 
 
-def test_one_query_ranks_as_all_do():
+@pytest.mark.parametrize("decay", [1.0, 0.7])
+def test_one_query_ranks_as_all_do(decay):
     rng = np.random.default_rng(4)
     neighbours = random_index(rng, 200, 12, score_levels=4)
     queries = random_histories(rng, 40, 200, 15)
-    together = retrieve(neighbours, queries, recent=15, top_n=9, exclude=queries)
+    together = retrieve(neighbours, queries, recent=15, top_n=9, exclude=queries, decay=decay)
     for user in range(40):
         row = queries.row(user)
-        ids, scores = rank_one(neighbours.ids, neighbours.scores, tie_ranks(200), row, exclude=row, top_n=9)
+        ids, scores = rank_one(
+            neighbours.ids, neighbours.scores, tie_ranks(200), row, exclude=row, top_n=9, decay=decay
+        )
         filled = (together.ids[user] != -1).sum()
         assert ids.tolist() == together.ids[user, :filled].tolist()
         assert scores.tolist() == together.scores[user, :filled].tolist()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmi2i_cli.evaluation.validation import RECENT_GRID, HeldOut, best_recent, recall_by_recent
+from llmi2i_cli.evaluation.validation import RECENT_GRID, HeldOut, best_decay, best_recent, recall_by_recent
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbours import Neighbours
 
@@ -17,6 +17,21 @@ def test_recall_of_each_number_of_recent_items():
     recalls = recall_by_recent(neighbours, HeldOut(np.arange(3), queries, targets))
     assert recalls == pytest.approx({recent: (1 / 3 if recent < 3 else 2 / 3) for recent in RECENT_GRID})
     assert best_recent(recalls) == 3  # the smallest of the best
+
+
+def test_recall_with_a_decay():
+    # The last item points to ten others with score 1, the one before to the target alone, with score 1.5.
+    ids = np.full((13, 10), -1, np.int32)
+    ids[0], ids[1, 0] = np.arange(2, 12), 12
+    neighbours = Neighbours(ids, np.where(ids == 12, 1.5, ids >= 0).astype(np.float32))
+    held_out = HeldOut(np.arange(1), Histories.from_rows([[1, 0]], 13), Histories.from_rows([[12]], 13))
+    assert recall_by_recent(neighbours, held_out, recents=(1, 2)) == {1: 0, 2: 1}
+    assert recall_by_recent(neighbours, held_out, recents=(2,), decay=0.7) == {2: 1}
+    assert recall_by_recent(neighbours, held_out, recents=(2,), decay=0.6) == {2: 0}
+
+
+def test_of_equal_decays_the_weakest_is_best():
+    assert best_decay({1.0: 0.2, 0.9: 0.3, 0.8: 0.3, 0.5: 0.1}) == 0.9
 
 
 def test_histories_of_some_users():

@@ -21,7 +21,9 @@ def workdir(tmp_path):
     return workdir
 
 
-def plain_recall(workdir, *, data="real", split="test", recent, k, exclude_seen=True, wanted=lambda item: True):
+def plain_recall(
+    workdir, *, data="real", split="test", recent, k, decay=1.0, exclude_seen=True, wanted=lambda item: True
+):
     """Recall@K by dictionaries and sets."""
     neighbours = read_neighbours(workdir, "swing", data, read_catalogue(workdir).ids)
     queries = read_histories(workdir, ("train",) if split == "valid" else ("train", "valid"))
@@ -32,7 +34,7 @@ def plain_recall(workdir, *, data="real", split="test", recent, k, exclude_seen=
         if relevant:
             query = queries.row(user).tolist()
             exclude = set(query) if exclude_seen else set()
-            ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=k, exclude=exclude)
+            ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=k, exclude=exclude, decay=decay)
             recalls.append(len(relevant & {item for item, _ in ranked}) / len(relevant))
     return sum(recalls) / len(recalls)
 
@@ -76,6 +78,46 @@ def test_auto_takes_the_number_of_recent_items_that_validation_likes_best(workdi
     assert result["protocol"]["recent"] == best
     assert result["protocol"]["recent_chosen_by"] == "validation Recall@10"
     assert result["metrics"]["all"]["recall@10"] == pytest.approx(plain_recall(workdir, recent=best, k=10))
+
+
+@pytest.mark.parametrize("data", ["real", "fused"])
+def test_decay_auto_is_chosen_on_validation_together_with_the_number_of_recent_items(workdir, capsys, data):
+    result = answer(capsys, "evaluate", "--data", data, "--decay", "auto", "--baseline", "real", "-w", workdir)
+    for protocol, log in ((result["protocol"], data), (result["baseline"]["protocol"], "real")):
+        recalls = {
+            (decay, recent): plain_recall(workdir, data=log, split="valid", recent=recent, k=10, decay=decay)
+            for decay in (1.0, 0.9, 0.8, 0.7, 0.5)
+            for recent in (1, 2, 3, 5, 10)  # nobody has more
+        }
+        best = max(recalls, key=lambda point: (recalls[point], point[0], -point[1]))
+        assert (protocol["decay"], protocol["recent"]) == best
+        assert protocol["decay_chosen_by"] == "validation Recall@10"
+        assert protocol["validation_recall@10_by_decay"] == pytest.approx(
+            {
+                str(decay): max(recalls[decay, recent] for recent in (1, 2, 3, 5, 10))
+                for decay in (1.0, 0.9, 0.8, 0.7, 0.5)
+            }
+        )
+    assert result["metrics"]["all"]["recall@10"] == pytest.approx(
+        plain_recall(workdir, data=data, k=10, recent=result["protocol"]["recent"], decay=result["protocol"]["decay"])
+    )
+
+
+def test_a_decay_is_applied_to_the_ranking_to_the_choice_of_m_and_to_the_baseline(workdir, capsys):
+    arguments = ["evaluate", "--data", "fused", "--baseline", "real", "--decay", 0.5, "-w", workdir]
+    result = answer(capsys, *arguments)
+    for figures, log in ((result, "fused"), (result["baseline"], "real")):
+        by_recent = figures["protocol"]["validation_recall@10_by_recent"]
+        for recent in (1, 2, 3):
+            expected = plain_recall(workdir, data=log, split="valid", recent=recent, k=10, decay=0.5)
+            assert by_recent[str(recent)] == pytest.approx(expected)
+        chosen = figures["protocol"]["recent"]
+        assert figures["metrics"]["all"]["recall@10"] == pytest.approx(
+            plain_recall(workdir, data=log, recent=chosen, k=10, decay=0.5)
+        )
+        assert (figures["protocol"]["decay"], figures["protocol"]["decay_chosen_by"]) == (0.5, "the option")
+    assert run(*arguments) == 0
+    assert f"{result['protocol']['recent']} recent items, decay 0.5, seen" in " ".join(capsys.readouterr().out.split())
 
 
 def test_gain_over_the_real_log(workdir, capsys):
@@ -221,6 +263,11 @@ def test_the_table_shows_the_gain_and_its_interval(workdir, capsys):
         (["--ranking", "user-vectors"], 2, "needs --model youtubednn: swing has no vectors of users"),
         (["--model", "youtubednn", "--recent", "5"], 2, "as many recent items as in training: leave out --recent"),
         (["--recent", "0"], 2, "--recent is a whole number from 1, or auto, not '0'"),
+        (["--model", "youtubednn", "--decay", "auto"], 2, "leave out --recent and --decay, or add --ranking index"),
+        (["--model", "generator", "--decay", "0.5"], 2, "leave out --ranking, --baseline and --decay"),
+        (["--decay", "0"], 2, "--decay is a number above 0 and at most 1, or auto, not '0'"),
+        (["--decay", "nan"], 2, "--decay is a number above 0 and at most 1, or auto, not 'nan'"),
+        (["--decay", "half"], 2, "--decay is a number above 0 and at most 1, or auto, not 'half'"),
         (["--recent", "some"], 2, "--recent is a whole number from 1, or auto, not 'some'"),
     ],
 )

@@ -122,15 +122,20 @@ def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, mes
 
 
 def test_what_is_served_is_what_was_measured(workdir, capsys):
-    """`--recent auto` is the M that evaluate has chosen, and 100 before anything was evaluated."""
+    """`auto` is the M and the decay that evaluate has chosen, and 100 and 1 before anything was evaluated."""
     (workdir / "evaluate").mkdir(exist_ok=True)
     by_default = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
     assert by_default == answer(capsys, "recommend", "i3", "i4", "i1", "--recent", 100, "-w", workdir)
-    report = {"protocol": {"ranking": "index", "recent": 1}}
+    report = {"protocol": {"ranking": "index", "recent": 2, "decay": 0.5}}
     (workdir / "evaluate/swing-real-test.json").write_text(json.dumps(report))
-    assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == answer(
-        capsys, "recommend", "i3", "i4", "i1", "--recent", 1, "-w", workdir
-    )
-    for unusable in ("", "[]", '{"protocol": {"ranking": "user-vectors", "recent": 1}}'):
+    measured = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
+    assert measured != by_default
+    ids = read_catalogue(workdir).ids.to_list()
+    query = Histories.from_rows([[ids.index(item) for item in ("i3", "i4", "i1")]], len(ids))
+    assert measured == expected_items(workdir, query, 0, recent=2, decay=0.5)
+    for given, expected in (("--recent", {"recent": 1, "decay": 0.5}), ("--decay", {"recent": 2, "decay": 1.0})):
+        found = answer(capsys, "recommend", "i3", "i4", "i1", given, 1, "-w", workdir)
+        assert found == expected_items(workdir, query, 0, **expected)
+    for unusable in ("", "[]", '{"protocol": {"ranking": "user-vectors", "recent": 1, "decay": 1}}'):
         (workdir / "evaluate/swing-real-test.json").write_text(unusable)
         assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == by_default
