@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+RANKING_NAMES = {"retrieved_items": "retrieved items a query (RN)"}
+
 
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numeric: Sequence[str] = ()
@@ -40,7 +42,14 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             rows.append(row)
     for name, value in result["rankings"].items():
         theirs = [f"{baseline['rankings'][name]:.4g}"] if baseline else []
-        rows.append(["rankings", name.replace("_", " "), *theirs, f"{value:.4g}", "", *([""] * 2 if baseline else [])])
+        rows.append(
+            ["rankings", RANKING_NAMES.get(name, name), *theirs, f"{value:.4g}", "", *([""] * 2 if baseline else [])]
+        )
+    for name in ("p50_ms", "p99_ms"):
+        logs = [baseline["data"], result["data"]] if baseline else [result["data"]]
+        if all(result["latency"].get(log) for log in logs):
+            shown = [f"{result['latency'][log][name]:.3f}" for log in logs]
+            rows.append(["latency of a query", name.replace("_", " "), *shown, "", *([""] * 2 if baseline else [])])
     columns = ["targets", "metric", result["data"], "95% interval"]
     if baseline:
         columns = [*columns[:2], f"{baseline['data']} (baseline)", *columns[2:], "gain", "95% interval of the gain"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.manifests import write_json
 from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +39,11 @@ def evaluate(
     baseline: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write ``evaluate/MODEL-DATA-SPLIT.json`` and return what it holds.
+    """Write ``evaluate/MODEL-DATA-SPLIT.json`` and return what it holds, and the ``latency`` of a query.
 
     A user's query is all that came before the split (train for valid, train and valid for test); the targets are the
     user's items of the split; the whole catalogue is ranked. Per-user figures go to ``MODEL-DATA-SPLIT.users.parquet``.
+    Latency differs from run to run, so it stands in the manifest: where an index ranks, `query_latency` of each log.
 
     Parameters
     ----------
@@ -78,8 +79,7 @@ def evaluate(
         name = f"{model}-{data}-{split}.json"
         if run.up_to_date:
             notice(f"evaluate: {name} is up to date ({run.folder})")
-            result: dict[str, Any] = json.loads((run.folder / name).read_text(encoding="utf-8"))
-            return result
+            return _with_latency(json.loads((run.folder / name).read_text(encoding="utf-8")), run)
         from llmi2i_cli.artifacts import has_split, read_catalogue, write_table
         from llmi2i_cli.evaluation.report import figures, gains, targets_in_query
         from llmi2i_cli.evaluation.validation import read_held_out
@@ -91,7 +91,8 @@ def evaluate(
         catalogue = read_catalogue(workdir)
         evaluation = _Evaluation(workdir, catalogue, split, tuple(ks), recent, decay, exclude_seen, ranking)
         held_out = read_held_out(workdir, split)
-        ours = evaluation.measure(model, data, held_out)
+        measured_by_log = {log: evaluation.measure(model, log, held_out) for log in dict.fromkeys(compared)}
+        ours = measured_by_log[data]
         result = {
             "model": model,
             "data": data,
@@ -107,7 +108,7 @@ def evaluate(
             "rankings": ours.rankings,
         }
         if baseline:
-            theirs = ours if baseline == data else evaluation.measure(model, baseline, held_out)
+            theirs = measured_by_log[baseline]
             if ours.protocol.get("tuned") != theirs.protocol.get("tuned"):
                 notice(f"Warning: {model} was tuned on one of the two logs alone: the gain compares unequal care")
             shown = {
@@ -120,8 +121,13 @@ def evaluate(
         write_json(run.output(name), result)
         per_user = _per_user_table(workdir, held_out, ours.metrics["all"])
         write_table(per_user, run.output("{model}-{data}-{split}.users.parquet"))
-        run.publish(rows={"{model}-{data}-{split}.users.parquet": len(per_user)})
-        return result
+        latency = {log: measured.latency for log, measured in measured_by_log.items() if measured.latency}
+        run.publish(rows={"{model}-{data}-{split}.users.parquet": len(per_user)}, latency=latency)
+        return _with_latency(result, run)
+
+
+def _with_latency(result: dict[str, Any], run: StageRun) -> dict[str, Any]:
+    return {**result, "latency": (run.manifest or {}).get("latency", {})}
 
 
 def _check_options(
@@ -172,6 +178,7 @@ class _Measured:
     protocol: dict[str, Any]
     metrics: dict[str, PerUserMetrics]
     rankings: dict[str, Any]
+    latency: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,9 @@ class _Evaluation:
         protocol: dict[str, Any] = {"ranking": self.ranking, "exclude_seen": self.exclude_seen}
         protocol |= _training_of(self.workdir, model, data)
         rankings: dict[str, Any] = {}
+        latency = None
         if self.ranking == "index":
-            ids = self._rank_by_index(model, data, held_out, protocol, rankings)
+            ids, latency = self._rank_by_index(model, data, held_out, protocol, rankings)
         elif self.ranking == "user-vectors":
             ids = self._rank_by_user_vectors(model, data, held_out, protocol)
         else:
@@ -206,6 +214,7 @@ class _Evaluation:
             {**protocol, "query": "train" if self.split == "valid" else "train and valid", "ranked": "all items"},
             metrics_by_group(ids, held_out.targets, self.catalogue.is_long_tail, self.ks),
             rankings,
+            latency,
         )
 
     @property
@@ -214,7 +223,8 @@ class _Evaluation:
 
     def _rank_by_index(
         self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any], rankings: dict[str, Any]
-    ) -> NDArray[np.int32]:
+    ) -> tuple[NDArray[np.int32], dict[str, Any]]:
+        from llmi2i_cli.evaluation.latency import query_latency
         from llmi2i_cli.evaluation.retrieve import retrieve
         from llmi2i_cli.evaluation.validation import recall_by_recent
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
@@ -234,7 +244,15 @@ class _Evaluation:
         )
         protocol["top_k"] = neighbours.k
         rankings["retrieved_items"] = float(found.n_retrieved.mean())
-        return found.ids
+        latency = query_latency(
+            neighbours,
+            held_out.queries,
+            recent=recent,
+            top_n=self._top_n,
+            exclude_seen=self.exclude_seen,
+            decay=decay,
+        )
+        return found.ids, latency
 
     def _rank_by_user_vectors(
         self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any]

@@ -65,7 +65,10 @@ def test_figures_equal_plain_ones(workdir, capsys, split, exclude_seen):
 
 def test_json_on_stdout_is_the_file(workdir, capsys):
     result = answer(capsys, "evaluate", "-w", workdir)
-    assert result == json.loads((workdir / "evaluate/swing-real-test.json").read_text())
+    manifest = json.loads((workdir / "evaluate/swing-real-test.manifest.json").read_text())
+    of_the_file = {key: value for key, value in result.items() if key != "latency"}
+    assert of_the_file == json.loads((workdir / "evaluate/swing-real-test.json").read_text())
+    assert result["latency"] == manifest["latency"]  # differs from run to run: not in the artifact
     assert set(result["metrics"]) == {"all", "long_tail", "other"}
     assert list(result["metrics"]["all"]) == ["recall@5", "ndcg@5", "mrr@5", "recall@10", "ndcg@10", "mrr@10"]
     assert answer(capsys, "evaluate", "-w", workdir) == result  # of the file now
@@ -120,6 +123,28 @@ def test_a_decay_is_applied_to_the_ranking_to_the_choice_of_m_and_to_the_baselin
     assert f"{result['protocol']['recent']} recent items, decay 0.5, seen" in " ".join(capsys.readouterr().out.split())
 
 
+def test_latency_and_number_of_retrieved_items(workdir, capsys):
+    arguments = ["evaluate", "--data", "fused", "--baseline", "real", "--recent", 3, "-w", workdir]
+    result = answer(capsys, *arguments)
+    assert list(result["latency"]) == ["fused", "real"]
+    for latency in result["latency"].values():
+        assert latency["queries"] == 80
+        assert 0 < latency["p50_ms"] <= latency["p99_ms"]
+    queries = read_histories(workdir, ("train", "valid"))
+    for figures, data in ((result, "fused"), (result["baseline"], "real")):
+        neighbours = read_neighbours(workdir, "swing", data, read_catalogue(workdir).ids)
+        rows = [queries.row(user).tolist() for user in range(80)]
+        retrieved = [plain_ranking(neighbours, row, recent=3, top_n=1, exclude=set(row))[1] for row in rows]
+        assert figures["rankings"]["retrieved_items"] == pytest.approx(sum(retrieved) / 80)
+    assert run(*arguments) == 0  # up to date
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    for name in ("p50_ms", "p99_ms"):
+        row = next(row for row in cells if row[:2] == ["latency of a query", name.replace("_", " ")])
+        assert row[2:4] == [f"{result['latency'][data][name]:.3f}" for data in ("real", "fused")]
+    row = next(row for row in cells if row[:2] == ["rankings", "retrieved items a query (RN)"])
+    assert row[2:4] == [f"{r['rankings']['retrieved_items']:.4g}" for r in (result["baseline"], result)]
+
+
 def test_gain_over_the_real_log(workdir, capsys):
     result = answer(capsys, "evaluate", "--data", "fused", "--baseline", "real", "--k", 10, "-w", workdir)
     real = answer(capsys, "evaluate", "--k", 10, "-w", workdir)
@@ -167,6 +192,8 @@ def test_youtube_dnn_ranks_by_its_users_unless_told_otherwise(workdir, capsys):
     assert (by_users["protocol"]["ranking"], by_index["protocol"]["ranking"]) == ("user-vectors", "index")
     assert by_users["metrics"] != by_index["metrics"]
     assert by_users["protocol"]["recent"] == 20
+    assert by_users["latency"] == {}
+    assert list(by_index["latency"]) == ["real"]
 
 
 def test_the_generator_is_asked_about_each_user_with_the_queries_of_the_split(workdir, capsys, monkeypatch):
