@@ -427,6 +427,10 @@ def train_i2i(
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose the model's options by Recall@10 on the validation split.")
     ] = False,
+    search: Annotated[
+        Literal["exact", "faiss"],
+        typer.Option(help="BPR and YoutubeDNN: how neighbours are found; faiss is for a million items and more."),
+    ] = "exact",
     smoothing: Annotated[
         float | None,
         typer.Option(help="Swing: added to the number of items that two users share.", show_default="5", min=0),
@@ -514,6 +518,7 @@ def train_i2i(
         data=data,
         top_k=top_k,
         tune=tune,
+        search=search,
         model_options={name: value for name, value in given.items() if value is not None},
         force=force,
     )

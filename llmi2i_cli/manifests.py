@@ -16,7 +16,7 @@ from llmi2i_cli import __version__
 from llmi2i_cli.pipeline import Stage
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
-RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit")
+RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit", "faiss-cpu")
 # What every manifest holds; any other key is what its stage found or chose.
 MANIFEST_KEYS = (
     "stage", "fingerprint", "options", "variant", "inputs", "versions", "outputs", "seconds", "finished_at"

@@ -25,6 +25,7 @@ def bpr_neighbours(
     regularization: float = 0.01,
     iterations: int = 100,
     seed: int = 2023,
+    search: str = "exact",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """Train BPR and return each item's `top_k` most similar items, as `implicit`'s ``similar_items`` ranks them.
@@ -34,6 +35,7 @@ def bpr_neighbours(
     histories : a repeated item counts once; weights cannot be honoured, for BPR only compares what a user has with what
         they have not (a weight of 0 or less takes the interaction out)
     iterations : passes over the interactions
+    search : how the neighbours are found, as in `cosine_neighbours`
     on_progress : called with (passes done, passes in all)
 
     Returns
@@ -60,7 +62,7 @@ def bpr_neighbours(
             on_progress(done + 1, iterations)
 
     model.fit(user_items, show_progress=False, callback=tell)
-    return cosine_neighbours(np.asarray(model.item_factors, np.float32), known, top_k=top_k)
+    return cosine_neighbours(np.asarray(model.item_factors, np.float32), known, top_k=top_k, search=search)
 
 
 def _user_items(histories: Histories) -> csr_matrix:

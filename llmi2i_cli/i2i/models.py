@@ -48,6 +48,11 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "youtubednn": {"learning_rate": (0.001, 0.002)},
 }
 
+# Models whose neighbours are the nearest of all items' vectors, exactly or by faiss; and the number of items from which
+# the exact search, n_items^2 x d multiplications, takes longer than the training.
+DENSE_MODELS = ("bpr", "youtubednn")
+EXACT_SEARCH_ITEMS = 1_000_000
+
 OPTION_NAMES = tuple(dict.fromkeys(name for options in DEFAULTS.values() for name in options))
 
 
@@ -81,6 +86,7 @@ def train(
     *,
     top_k: int,
     options: Mapping[str, Any],
+    search: str = "exact",
     validation: Validation | None = None,
     checkpoint: Path | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
@@ -90,6 +96,7 @@ def train(
     Parameters
     ----------
     options : all of them, from `complete_options`
+    search : how one of `DENSE_MODELS` finds its neighbours; the others take no notice
     validation : what YoutubeDNN's early stopping watches; the others need none
     checkpoint : file by which YoutubeDNN goes on after a kill
     on_progress : called with (done, total, text)
@@ -110,10 +117,10 @@ def train(
     if model == "bpr":
         from llmi2i_cli.i2i.bpr import bpr_neighbours
 
-        return Trained(bpr_neighbours(histories, top_k=top_k, on_progress=without_text, **options))
+        return Trained(bpr_neighbours(histories, top_k=top_k, search=search, on_progress=without_text, **options))
     from llmi2i_cli.i2i.youtube_dnn import train_youtube_dnn
 
     youtube_dnn = train_youtube_dnn(
         histories, validation=validation, checkpoint=checkpoint, on_progress=on_progress, **options
     )
-    return Trained(youtube_dnn.neighbours(top_k=top_k), youtube_dnn)
+    return Trained(youtube_dnn.neighbours(top_k=top_k, search=search), youtube_dnn)

@@ -90,9 +90,9 @@ class YoutubeDNN:
                 vectors[rows] = self.towers(torch.from_numpy(users[rows].astype(np.int64) + 1), windows).numpy()
         return vectors
 
-    def neighbours(self, *, top_k: int = 200) -> Neighbours:
-        """Each item's `top_k` items of largest cosine."""
-        return cosine_neighbours(self.item_vectors, self.known_items, top_k=top_k)
+    def neighbours(self, *, top_k: int = 200, search: str = "exact") -> Neighbours:
+        """Each item's `top_k` items of largest cosine; `search` as in `cosine_neighbours`."""
+        return cosine_neighbours(self.item_vectors, self.known_items, top_k=top_k, search=search)
 
     def rank(
         self, users: NDArray[np.int32], queries: Histories, *, top_n: int, exclude: Histories | None

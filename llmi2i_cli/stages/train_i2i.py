@@ -30,6 +30,7 @@ def train_i2i(
     data: str = "real",
     top_k: int = 200,
     tune: bool = False,
+    search: str = "exact",
     model_options: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -43,15 +44,19 @@ def train_i2i(
     tune : choose among `llmi2i_cli.i2i.models.GRIDS` the options of the best validation Recall@10, with each point at
         its best number of recent items, and leave the sweep in ``i2i/MODEL-DATA.sweep.parquet``. Options in
         `model_options` stay as given
+    search : how BPR and YoutubeDNN find the neighbours: ``exact``, or ``faiss``, approximate, for large catalogues
     model_options : of the model at hand, see `llmi2i_cli.i2i.models.DEFAULTS`
 
     Raises
     ------
     UsageError : an option of another model, or `tune` with all options given
+    ModelError : `search` is ``faiss``, which is not installed
     ArtifactError : `tune` without a validation split
     """
-    from llmi2i_cli.i2i.models import complete_options, grid
+    from llmi2i_cli.i2i.models import DENSE_MODELS, complete_options, grid
 
+    if search != "exact" and model not in DENSE_MODELS:
+        raise UsageError(f"--search is an option of {' and '.join(DENSE_MODELS)}, not of {model}: leave it out")
     given = dict(model_options or {})
     points = grid(model, given) if tune else [complete_options(model, given)]
     if tune and len(points) == 1:
@@ -63,7 +68,7 @@ def train_i2i(
     with stage_run(
         workdir,
         "train-i2i",
-        options={"top_k": top_k, "tune": tune, "points": points},
+        options={"top_k": top_k, "tune": tune, "points": points, "search": search},
         variant={"model": model, "data": data},
         force=force,
     ) as run:
@@ -73,7 +78,8 @@ def train_i2i(
         from llmi2i_cli.artifacts import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
-        training = _read_training(workdir, run, model, data, top_k, points)
+        training = _read_training(workdir, run, model, data, top_k, points, search)
+        _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
         with progress_bar(f"Training {model} on the {data} log") as bar:
@@ -112,6 +118,7 @@ class _Training:
     histories: Histories
     log_rows: NDArray[np.int64]
     held_out: HeldOut | None
+    search: str
     last: tuple[int, Trained] | None = None
     bar: ProgressBar | None = None
 
@@ -126,6 +133,7 @@ class _Training:
             self.histories,
             top_k=self.top_k,
             options=self.points[point],
+            search=self.search,
             validation=self._validation() if self.model == "youtubednn" else None,
             checkpoint=self.run.partial / f"point-{point}.pt",
             on_progress=partial(self._show, point),
@@ -148,7 +156,7 @@ class _Training:
 
 
 def _read_training(
-    workdir: Path, run: StageRun, model: str, data: str, top_k: int, points: list[dict[str, Any]]
+    workdir: Path, run: StageRun, model: str, data: str, top_k: int, points: list[dict[str, Any]], search: str
 ) -> _Training:
     import numpy as np
     import polars as pl
@@ -166,7 +174,20 @@ def _read_training(
         joined = users.join(known, on="user_id", how="left", maintain_order="left")
         log_rows = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
     held_out = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
-    return _Training(run, model, top_k, points, histories, log_rows, held_out)
+    return _Training(run, model, top_k, points, histories, log_rows, held_out, search)
+
+
+def _check_search(training: _Training) -> None:
+    """Before hours of training: faiss is there if it was asked for, and recommended if it would be of use."""
+    from llmi2i_cli.i2i.models import DENSE_MODELS, EXACT_SEARCH_ITEMS
+
+    n_items = training.histories.n_items
+    if training.search == "faiss":
+        from llmi2i_cli.i2i.faiss_search import require_faiss
+
+        require_faiss()
+    elif training.model in DENSE_MODELS and n_items > EXACT_SEARCH_ITEMS:
+        notice(f"train-i2i: comparing each of {n_items:,} items with all others takes long; --search faiss is quicker")
 
 
 def _tune(training: _Training) -> tuple[int, float]:

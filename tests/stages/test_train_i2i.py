@@ -76,6 +76,35 @@ def test_youtube_dnn_keeps_the_vectors_of_the_real_users(workdir, monkeypatch, d
     assert len(set(map(tuple, vectors.tolist()))) == len(user_ids)
 
 
+@pytest.mark.parametrize("model", ["bpr", "youtubednn"])
+def test_faiss_finds_the_neighbours_of_a_small_shop_exactly(workdir, model):
+    pytest.importorskip("faiss", reason="faiss is an extra: pip install 'llmi2i[faiss]'")
+    found = []
+    for search in ("exact", "faiss"):
+        assert run("train-i2i", "--model", model, *QUICK[model], "--search", search, "--top-k", 39, "-w", workdir) == 0
+        found.append(read_neighbours(workdir, model, "real", read_catalogue(workdir).ids))
+        assert manifest(workdir, f"{model}-real")["options"]["search"] == search
+    assert found[1].scores == pytest.approx(found[0].scores, abs=1e-6)
+    assert [set(row) for row in found[1].ids.tolist()] == [set(row) for row in found[0].ids.tolist()]
+
+
+def test_without_faiss_nothing_is_trained(workdir, capsys, monkeypatch):
+    monkeypatch.setattr("llmi2i_cli.i2i.faiss_search.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(models, "train", None)
+    assert run("train-i2i", "--model", "bpr", "--search", "faiss", "-w", workdir) == 1
+    assert capsys.readouterr().err == (
+        "Error: --search faiss needs the package faiss: pip install 'llmi2i[faiss]', or leave out --search\n"
+    )
+
+
+@pytest.mark.parametrize("model", ["swing", "bpr"])
+def test_a_large_catalogue_recommends_faiss_to_models_that_have_use_for_it(workdir, capsys, monkeypatch, model):
+    monkeypatch.setattr(models, "EXACT_SEARCH_ITEMS", 39)
+    assert run("train-i2i", "--model", model, *QUICK.get(model, []), "-w", workdir) == 0
+    recommended = "comparing each of 40 items with all others takes long; --search faiss is quicker"
+    assert (recommended in capsys.readouterr().err) == (model == "bpr")
+
+
 def test_tuning_takes_the_best_point_and_leaves_the_sweep(workdir, capsys):
     result = answer(capsys, "train-i2i", "--tune", "--smoothing", 3, "-w", workdir)
     sweep = pl.read_parquet(workdir / "i2i/swing-real.sweep.parquet")
@@ -162,6 +191,7 @@ def test_a_second_run_does_nothing_and_a_changed_option_does(workdir, capsys, mo
             2,
             "Error: --tune has nothing to choose: leave out one of the options given, or --tune",
         ),
+        (["--search", "faiss"], 2, "Error: --search is an option of bpr and youtubednn, not of swing: leave it out"),
         (["--user-weight", "cubed"], 2, None),
         (["--data", "fused"], 1, "fuse/interactions.parquet is missing: run `llmi2i fuse -w"),
     ],
