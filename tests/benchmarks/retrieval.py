@@ -4,17 +4,22 @@ Prints, for a simulated BM25 index (Zipf popularity) and random histories:
 
 - users a second of `retrieve` at M = 10, K = 200, against `recommend` of implicit's BM25 on the same model and threads;
 - latency p50 and p99 of a single query over the memory-mapped index, M = 10 and M = 100, item ids in, item ids out;
-- for an index of one million items x 200: time to open it with its look-up ready, latency, and memory touched.
+- for an index of one million items x 200, in a process that has only the index: time to open it with its look-up ready,
+  latency, the rows that the queries have looked up, in bytes and in whole pages, and beside them what the memory of the
+  process has grown by. Its pages are dropped from the system's cache before; cached ones map their neighbours, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import platform
-import resource
+import subprocess
+import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +27,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from implicit.nearest_neighbours import BM25Recommender
+from implicit.utils import ParameterWarning
 from numba import get_num_threads
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
@@ -33,6 +40,9 @@ from llmi2i_cli.i2i.served_index import ServedIndex, write_served_index
 
 K = 200
 REPEATS = 3
+QUERIES = 500
+MIB = 2**20
+NPY_HEADER_BYTES = 128
 
 
 def zipf_log(n_users: int, n_items: int, length: int, seed: int = 0) -> Histories:
@@ -71,10 +81,8 @@ def throughput(n_users: int) -> None:
         )
 
 
-def latency(index: ServedIndex, recent: int, n_queries: int = 2000) -> tuple[float, float]:
+def latency(index: ServedIndex, queries: list[list[str]]) -> tuple[float, float]:
     """Median and 99th percentile, in milliseconds, of a query from item ids to item ids."""
-    rng = np.random.default_rng(1)
-    queries = [[index.item_id(int(row)) for row in rng.integers(0, index.n_items, recent)] for _ in range(n_queries)]
     seconds = []
     for query in queries:
         start = time.perf_counter()
@@ -86,39 +94,86 @@ def latency(index: ServedIndex, recent: int, n_queries: int = 2000) -> tuple[flo
     return float(p50 * 1e3), float(p99 * 1e3)
 
 
-def large_index(n_items: int) -> None:
+def write_index(path: Path, n_items: int) -> None:
+    """Random neighbours and scores; item k of some order is called item-k."""
     rng = np.random.default_rng(0)
     ids = rng.integers(0, n_items, (n_items, K), dtype=np.int32)
     scores = np.sort(rng.random((n_items, K), dtype=np.float32), axis=1)[:, ::-1]
     item_ids = pl.Series("item_id", [f"item-{row:09d}" for row in rng.permutation(n_items)])
+    write_served_index(path, Neighbours(ids, scores), item_ids)
+
+
+def large_index(n_items: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.mmap"
+        path, tiny = Path(folder) / "index.mmap", Path(folder) / "tiny.mmap"
         start = time.perf_counter()
-        write_served_index(path, Neighbours(ids, scores), item_ids)
+        write_index(path, n_items)
         size = sum(file.stat().st_size for file in path.iterdir())
-        print(f"{n_items:,} items x {K}: {size / 2**20:,.0f} MiB, written in {time.perf_counter() - start:.1f} s")
-        del ids, scores, item_ids
-        child = os.fork()  # a process that has only the index
-        if child == 0:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            start = time.perf_counter()
-            index = ServedIndex.open(path)
-            index.rows_of(["item-000000000"])
-            opened = time.perf_counter() - start
-            faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-            print(f"  opened, first look-up answered: {opened * 1e3:.1f} ms, {faults} pages touched")
-            for recent in (10, 100):
-                p50, p99 = latency(index, recent)
-                print(f"  one query, M = {recent}, top 100: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
-            os._exit(0)
-        os.waitpid(child, 0)
+        print(
+            f"{n_items:,} items x {K}: {size / MIB:,.0f} MiB, written in {time.perf_counter() - start:.1f} s",
+            flush=True,
+        )
+        write_index(tiny, 300)
+        drop_from_cache(path)
+        command = [sys.executable, "-m", "tests.benchmarks.retrieval", "--serve", str(path), str(tiny)]
+        subprocess.run(command, check=True)
+
+
+def drop_from_cache(folder: Path) -> None:
+    for file in folder.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened)
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def serve(path: Path, tiny: Path) -> None:
+    """What a process that has only the index takes; an answer from a tiny one first, so that everything is compiled."""
+    names = [f"item-{row:09d}" for row in range(300)]
+    latency(ServedIndex.open(tiny), [names[:10]] * 101)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = memory_mib()
+    start = time.perf_counter()
+    index = ServedIndex.open(path)
+    index.rows_of(["item-000000000"])
+    print(f"  opened, first look-up answered: {(time.perf_counter() - start) * 1e3:.1f} ms")
+    rng = np.random.default_rng(1)
+    asked: set[str] = set()
+    for recent in (10, 100):
+        queries = [[f"item-{row:09d}" for row in rng.integers(0, index.n_items, recent)] for _ in range(QUERIES)]
+        asked.update(*queries)
+        for state in ("from the disk", "in memory"):
+            p50, p99 = latency(index, queries)
+            print(f"  one query, M = {recent}, top 100, {state}: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
+        after = memory_mib()
+        row_mib = len(asked) * K * 8 / MIB  # an id and a score a neighbour
+        page_mib = 2 * n_pages(index.rows_of(list(asked))) * mmap.PAGESIZE / MIB
+        grown = ", ".join(f"{name} {after[name] - before[name]:+,.0f}" for name in after)
+        print(f"    looked up so far: {len(asked):,} rows, {row_mib:,.0f} MiB, in pages of {page_mib:,.0f} MiB")
+        print(f"    memory in MiB: {grown}")
+
+
+def n_pages(rows: NDArray[np.int32]) -> int:
+    """Pages that hold these rows of ids (or, as many, of scores)."""
+    begins = NPY_HEADER_BYTES + rows.astype(np.int64) * K * 4
+    return len(np.unique(np.concatenate([begins, begins + K * 4 - 1]) // mmap.PAGESIZE))  # a row is less than a page
+
+
+def memory_mib() -> dict[str, float]:
+    """Resident memory of this process, MiB (Linux): its peak, what is mapped from files, what is its own."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {name: int(fields[name].split()[0]) / 1024 for name in ("VmHWM", "RssFile", "RssAnon")}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000, help="items of the large index; 0 leaves it out")
+    parser.add_argument("--serve", type=Path, nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(*arguments.serve)
+        return
+    warnings.simplefilter("ignore", ParameterWarning)  # implicit's own conversions
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
     throughput(arguments.users)
     if arguments.large:
