@@ -42,6 +42,36 @@ def test_metrics_by_hand():
     assert metrics.means()["recall@3"] == pytest.approx((1 + 2 / 3) / 3)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_equal_plain_ones(seed):
+    """Sets and sums in plain Python, on random rankings and groups; users without targets, targets without a rank."""
+    rng = np.random.default_rng(seed)
+    n_items, ks = 30, (1, 4, 10)
+    ranked = np.stack([rng.permutation(n_items)[:12] for _ in range(50)]).astype(np.int32)
+    ranked[::3, 7:] = -1
+    targets = distinct_items(
+        Histories.from_rows([rng.integers(0, n_items, rng.integers(0, 9)).tolist() for _ in range(50)], n_items)
+    )
+    group = rng.random(n_items) < 0.4
+    metrics = per_user_metrics(rank_of_targets(ranked, targets), targets, ks=ks, relevant=group)
+    expected: dict[int, list[float]] = {}
+    for user in range(50):
+        relevant = {item for item in targets.row(user).tolist() if group[item]}
+        if not relevant:
+            continue
+        expected[user] = []
+        for k in ks:
+            hits = [rank for rank, item in enumerate(ranked[user, :k].tolist(), start=1) if item in relevant]
+            ideal = sum(1 / log2(rank + 1) for rank in range(1, min(k, len(relevant)) + 1))
+            expected[user] += [
+                len(hits) / len(relevant),
+                sum(1 / log2(rank + 1) for rank in hits) / ideal,
+                1 / hits[0] if hits else 0,
+            ]
+    assert metrics.users.tolist() == list(expected)
+    assert metrics.values == pytest.approx(np.array(list(expected.values())))
+
+
 def test_more_relevant_items_than_places_can_still_be_perfect_in_ndcg():
     targets = Histories.from_rows([[0, 1, 2]], 4)
     metrics = per_user_metrics(rank_of_targets(np.array([[2, 0]], np.int32), targets), targets, ks=(2,))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from math import log2
 
 import numpy as np
 import polars as pl
@@ -227,28 +228,100 @@ def test_the_generator_is_asked_about_each_user_with_the_queries_of_the_split(wo
     assert profiles_seen == [80, 80]
 
 
-def test_rows_in_another_order_give_the_same_figures(tmp_path, capsys):
-    results = []
-    write_log(tmp_path / "log.txt")
+def rows_of_the_log(path):
+    """user_id, item_id, timestamp of a sequence file."""
+    write_log(path)
     rows = [
         (user, item, time)
-        for user, *items in (line.split() for line in (tmp_path / "log.txt").read_text().splitlines())
+        for user, *items in (line.split() for line in path.read_text().splitlines())
         for time, item in enumerate(items)
     ]
-    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
-    renamed = pl.concat_str(pl.lit("x"), pl.col("user_id").str.reverse())
-    for number, table in enumerate(
-        (frame, frame.sample(fraction=1, shuffle=True, seed=1).with_columns(user_id=renamed))
-    ):
-        table.write_csv(tmp_path / f"{number}.csv")
-        workdir = tmp_path / f"work{number}"
-        assert run("prepare", tmp_path / f"{number}.csv", "-w", workdir) == 0
-        for model in ("swing", "bm25"):
-            assert run("train-i2i", "--model", model, "--tune", "-w", workdir) == 0
-            results.append(answer(capsys, "evaluate", "--model", model, "-w", workdir)["metrics"])
-    for before, after in zip(results[:2], results[2:], strict=True):
-        for group in ("all", "other"):
-            assert before[group] == pytest.approx(after[group], rel=1e-12)  # sums over users in another order
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+
+
+def evaluated(capsys, log, workdir, model, *, train=(), options=()):
+    """The metrics of a log, taken through prepare, train-i2i and evaluate."""
+    log.write_csv(workdir.with_suffix(".csv"))
+    assert run("prepare", workdir.with_suffix(".csv"), "-w", workdir) == 0
+    assert run("train-i2i", "--model", model, *train, "-w", workdir) == 0
+    return answer(capsys, "evaluate", "--model", model, *options, "-w", workdir)["metrics"]
+
+
+@pytest.mark.parametrize("model", ["swing", "bm25"])
+def test_neither_the_order_of_rows_nor_the_names_matter(tmp_path, capsys, model):
+    """Users' names come in another order. Items' names keep theirs, which decides ties: the figures are the same."""
+    log = rows_of_the_log(tmp_path / "log.txt")
+    renamed = log.sample(fraction=1, shuffle=True, seed=1).with_columns(
+        user_id=pl.concat_str(pl.lit("x"), pl.col("user_id").str.reverse()),
+        item_id=pl.concat_str(pl.lit("any "), "item_id"),
+    )
+    before = evaluated(capsys, log, tmp_path / "before", model, train=("--tune",))
+    after = evaluated(capsys, renamed, tmp_path / "after", model, train=("--tune",))
+    for group in ("all", "other"):
+        assert before[group] == pytest.approx(after[group], rel=1e-12)  # sums over users in another order
+
+
+@pytest.mark.parametrize("model", ["swing", "bm25"])
+def test_items_by_other_names_change_figures_by_ties_alone(tmp_path, capsys, model):
+    """Any names: each Recall@10 lies between those of a target that loses all ties and of one that wins them all."""
+    log = rows_of_the_log(tmp_path / "log.txt")
+    names = {f"i{item}": f"n{item * 7 % N_ITEMS}" for item in range(N_ITEMS)}
+    renamed = log.sample(fraction=1, shuffle=True, seed=1).with_columns(pl.col("item_id").replace_strict(names))
+    bounds = []
+    for name, table in (("before", log), ("after", renamed)):
+        workdir = tmp_path / name
+        recall = evaluated(capsys, table, workdir, model, options=("--recent", 3))["all"]["recall@10"]
+        bounds.append(recall_bounds(workdir, model, recent=3, k=10))
+        assert bounds[-1][0] - 1e-12 <= recall <= bounds[-1][1] + 1e-12
+    assert bounds[0] == bounds[1]
+    assert bounds[0][1] - bounds[0][0] < 0.1
+
+
+def recall_bounds(workdir, model, *, recent, k):
+    """Recall@K of a single target each, when it loses and when it wins all ties."""
+    neighbours = read_neighbours(workdir, model, "real", read_catalogue(workdir).ids)
+    queries, targets = read_histories(workdir, ("train", "valid")), read_histories(workdir, ("test",))
+    losing, winning = 0, 0
+    for user in range(queries.n_users):
+        query = queries.row(user).tolist()
+        ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=N_ITEMS, exclude=set(query))
+        scores = dict(ranked)
+        score = scores.pop(int(targets.row(user)[0]), None)
+        if score is not None:
+            losing += sum(other > score * (1 - 2e-6) for other in scores.values()) < k
+            winning += sum(other > score * (1 + 2e-6) for other in scores.values()) < k
+    return losing / queries.n_users, winning / queries.n_users
+
+
+def test_a_test_day_with_several_items_a_user_by_hand(tmp_path, capsys):
+    """Everybody's query is item a, whose one neighbour is b: the ranking is b alone."""
+    days = {1: "2024-05-01T08:00:00", 2: "2024-05-02T08:00:00", 3: "2024-05-03T08:00:00"}
+    rows = [(f"t{user}", item, 1) for user in range(5) for item in "ab"] + [("t9", "x", 1), ("t9", "x", 2)]
+    bought = {"u1": "bx", "u2": "b", "u3": "x", "u4": "bb"}  # on the last day; a repeat is one target
+    for user, items in bought.items():
+        rows += [(user, "a", 1), *((user, item, 3) for item in items)]
+    lines = [f"{user},{item},{days[day]}" for user, item, day in rows]
+    lines[-1] = lines[-1].replace("T08", "T09")  # or it would be an exact duplicate, which is dropped
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]))
+    workdir = tmp_path / "work"
+    assert run("prepare", tmp_path / "log.csv", "--split", "last-day", "-w", workdir) == 0
+    assert run("train-i2i", "-w", workdir) == 0
+    result = answer(capsys, "evaluate", "--k", 1, "--k", 2, "-w", workdir)
+    assert (result["users"], result["targets"]["all"]) == (4, 5)
+    two_targets = 1 / (1 + 1 / log2(3))  # the first of two found
+    by_user: dict[str, dict[str, float]] = {
+        "u1": {"recall@1": 1 / 2, "ndcg@1": 1, "mrr@1": 1, "recall@2": 1 / 2, "ndcg@2": two_targets, "mrr@2": 1},
+        "u2": dict.fromkeys(result["metrics"]["all"], 1),
+        "u3": dict.fromkeys(result["metrics"]["all"], 0),
+        "u4": dict.fromkeys(result["metrics"]["all"], 1),
+    }
+    per_user = pl.read_parquet(workdir / "evaluate/swing-real-test.users.parquet").sort("user_id")
+    assert per_user["user_id"].to_list() == list(by_user)
+    assert per_user["targets"].to_list() == [2, 1, 1, 1]
+    for row, expected in zip(per_user.drop("user_id", "targets").iter_rows(named=True), by_user.values(), strict=True):
+        assert row == pytest.approx(expected)
+    for name, mean in result["metrics"]["all"].items():
+        assert mean == pytest.approx(sum(expected[name] for expected in by_user.values()) / 4)
 
 
 def test_other_names_of_items_change_the_order_of_equal_scores_alone(tmp_path, capsys):
