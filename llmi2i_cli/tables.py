@@ -48,7 +48,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     for name in ("p50_ms", "p99_ms"):
         logs = [baseline["data"], result["data"]] if baseline else [result["data"]]
         if all(result["latency"].get(log) for log in logs):
-            shown = [f"{result['latency'][log][name]:.3f}" for log in logs]
+            shown = [f"{result['latency'][log][name]:.3g}" for log in logs]
             rows.append(["latency of a query", name.replace("_", " "), *shown, "", *([""] * 2 if baseline else [])])
     columns = ["targets", "metric", result["data"], "95% interval"]
     if baseline:

@@ -141,7 +141,7 @@ def test_latency_and_number_of_retrieved_items(workdir, capsys):
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     for name in ("p50_ms", "p99_ms"):
         row = next(row for row in cells if row[:2] == ["latency of a query", name.replace("_", " ")])
-        assert row[2:4] == [f"{result['latency'][data][name]:.3f}" for data in ("real", "fused")]
+        assert row[2:4] == [f"{result['latency'][data][name]:.3g}" for data in ("real", "fused")]
     row = next(row for row in cells if row[:2] == ["rankings", "retrieved items a query (RN)"])
     assert row[2:4] == [f"{r['rankings']['retrieved_items']:.4g}" for r in (result["baseline"], result)]
 
