@@ -18,6 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Packed batches come in many shapes, and oneDNN keeps code for up to 1,024 of them, gigabytes: a few are enough.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # Numba shares OpenMP with torch and sets its number of threads: what was asked for holds for both.
+    if "OMP_NUM_THREADS" in os.environ:
+        os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:

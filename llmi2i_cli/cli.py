@@ -210,6 +210,9 @@ def sft_gen(
     attention: Attention = "auto",
     template: Template = None,
     checkpoint_steps: CheckpointSteps = 0,
+    patience: Annotated[
+        int, typer.Option(help="Epochs without a better validation figure before it ends; 0: all epochs.", min=0)
+    ] = 0,
     resume: Resume = True,
     examples_only: Annotated[
         bool, typer.Option("--examples-only", help="Train nothing; write examples.jsonl for other trainers.")
@@ -238,6 +241,7 @@ def sft_gen(
         attention=attention,
         template=template,
         checkpoint_steps=checkpoint_steps,
+        patience=patience,
         resume=resume,
         examples_only=examples_only,
         force=force,

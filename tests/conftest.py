@@ -10,6 +10,7 @@ import pytest
 # Steps this small are over before threads have met: with two threads on busy cores they take ten times as long. Set
 # before torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))  # kernels are tested with all
 os.environ["HF_HUB_OFFLINE"] = "1"  # a model that is not on the disk is an error at once, not an attempt to fetch it
 
 from llmi2i_cli.__main__ import main

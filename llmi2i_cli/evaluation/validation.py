@@ -36,6 +36,13 @@ class HeldOut:
     queries: Histories
     targets: Histories
 
+    def sample(self, limit: int) -> HeldOut:
+        """At most `limit` of the users who have a query, the same ones each time."""
+        places = np.flatnonzero(self.queries.lengths)
+        if len(places) > limit:
+            places = np.sort(np.random.default_rng(0).choice(places, limit, replace=False))
+        return HeldOut(self.users[places], self.queries.take(places), self.targets.take(places))
+
 
 def read_held_out(workdir: Path, split: str) -> HeldOut:
     """Queries and targets of a split: train -> valid, or train and valid -> test."""
@@ -45,10 +52,11 @@ def read_held_out(workdir: Path, split: str) -> HeldOut:
     return HeldOut(users, queries.take(users), targets.take(users))
 
 
-def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut) -> float:
-    """Mean Recall@10 of rankings `ids` (n, at least 10)."""
+def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut, *, relevant: NDArray[np.bool_] | None = None) -> float:
+    """Mean Recall@10 of rankings `ids` (n, at least 10); with `relevant`, bool (n_items,), of those targets alone."""
     ranks = rank_of_targets(ids, held_out.targets)
-    return per_user_metrics(ranks, held_out.targets, ks=(CUT_OFF,)).means()[f"recall@{CUT_OFF}"]
+    metrics = per_user_metrics(ranks, held_out.targets, ks=(CUT_OFF,), relevant=relevant)
+    return metrics.means()[f"recall@{CUT_OFF}"]
 
 
 def recall_by_recent(

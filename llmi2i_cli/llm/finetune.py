@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging as transformers_logging
 
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
@@ -41,6 +42,33 @@ class TrainingOptions:
     gradient_accumulation: int = 1
     deepspeed: Path | None = None
     checkpoint_steps: int = 0  # 0: once an epoch
+    best_by: str | None = None  # figure of the evaluation by which the best epoch's weights are kept; None: the last's
+    patience: int = 0  # epochs without a better figure before the training ends; 0: it goes through
+    stop_after: float | None = None  # epochs; the schedule is still that of all
+
+    def ends_at(self, state: TrainerState) -> bool:
+        """Whether a training that has come this far is over, be it before all its epochs."""
+        since_best = state.global_step - (state.best_global_step or state.global_step)
+        stop_after = self.epochs if self.stop_after is None else self.stop_after
+        return (bool(self.patience) and since_best >= self.patience * state.save_steps) or (
+            state.global_step >= stop_after * state.save_steps
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Attributes
+    ----------
+    steps_this_run : steps that this call did itself
+    chosen_epoch : the epoch whose weights were kept
+    figures : of the evaluation at that epoch; none without one
+    """
+
+    steps_this_run: int
+    chosen_epoch: float
+    figures: Mapping[str, float]
 
 
 class Examples(Protocol):
@@ -82,26 +110,42 @@ class _Collator:
         }
 
 
+class _Trainer(Trainer):
+    """The Trainer with an evaluation of our own: a function that gives figures of the model as it is."""
+
+    def __init__(self, *args: Any, judge: Callable[[], Mapping[str, float]] | None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.judge = judge
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        assert self.judge is not None  # else the arguments say that nothing is evaluated
+        self.model.eval()
+        figures = {f"eval_{name}": figure for name, figure in self.judge().items()}
+        self.model.train()
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
+        return figures
+
+
 class _Watch(TrainerCallback):
     """Progress, the log file, marks on complete checkpoints, and an early end when the loss is no number."""
 
-    def __init__(
-        self,
-        log: Path,
-        steps_per_epoch: int,
-        on_step: Callable[[int, int, str], None],
-        evaluate: Callable[[], Mapping[str, float]] | None,
-    ) -> None:
-        self.log, self.steps_per_epoch, self.on_step, self.evaluate = log, steps_per_epoch, on_step, evaluate
+    def __init__(self, log: Path, options: TrainingOptions, on_step: Callable[[int, int, str], None]) -> None:
+        self.log, self.options, self.on_step = log, options, on_step
         self.text = ""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.options.checkpoint_steps and state.global_step % self.options.checkpoint_steps == 0:
+            control.should_save = True
         # All of a step is logged before it is saved: weights that are no numbers are never saved, and a run that is
         # killed and resumed logs the same lines.
-        if self.evaluate is not None and state.is_world_process_zero and self._ends_epoch(state):
-            self._write(state, **self.evaluate())
         control.should_log |= control.should_save
         self.on_step(state.global_step, state.max_steps, self.text)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self._write(state, **{name.removeprefix("eval_"): figure for name, figure in metrics.items()})
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
@@ -117,12 +161,10 @@ class _Watch(TrainerCallback):
         self.text = f"loss {loss:.3f}"
         self._write(state, loss=loss, learning_rate=logs["learning_rate"], gradient_norm=logs.get("grad_norm"))
 
-    def _ends_epoch(self, state: TrainerState) -> bool:
-        return state.global_step % self.steps_per_epoch == 0 or state.global_step == state.max_steps
-
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        control.should_training_stop |= self.options.ends_at(state)
 
     def _write(self, state: TrainerState, **entry: Any) -> None:
         with self.log.open("a", encoding="utf-8") as handle:
@@ -140,8 +182,10 @@ def fine_tune(
     resume: bool = True,
     on_step: Callable[[int, int, str], None] = lambda done, total, text: None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
-) -> int:
+) -> Outcome:
     """Train `model` in place, going on from the last complete checkpoint in `directory`.
+
+    With `evaluate` the weights are those of the best epoch by ``options.best_by``, else of the last.
 
     Parameters
     ----------
@@ -150,10 +194,6 @@ def fine_tune(
         `evaluate`
     on_step : called with steps done, steps in all and a text with the loss
     evaluate : called at the end of each epoch, in evaluation mode; its figures are logged
-
-    Returns
-    -------
-    the number of steps that this call did itself
 
     Raises
     ------
@@ -174,6 +214,7 @@ def fine_tune(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     on_gpu = torch.cuda.is_available()
+    best_by = options.best_by if evaluate else None
     arguments = TrainingArguments(
         output_dir=str(directory),
         num_train_epochs=options.epochs,
@@ -190,8 +231,13 @@ def fine_tune(
         logging_steps=max(1, min(50, steps_per_epoch // 4)),
         logging_nan_inf_filter=False,
         save_strategy="steps",
-        save_steps=options.checkpoint_steps or steps_per_epoch,
-        save_total_limit=2,
+        save_steps=steps_per_epoch,
+        save_total_limit=3,  # the best, the last, and the one before it until the last is complete
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=steps_per_epoch,
+        metric_for_best_model=best_by,
+        greater_is_better=True,
+        load_best_model_at_end=best_by is not None,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -200,13 +246,14 @@ def fine_tune(
         deepspeed=str(options.deepspeed) if options.deepspeed else None,
         ddp_find_unused_parameters=False,
     )
-    watch = _Watch(log, steps_per_epoch, on_step, _in_evaluation_mode(model, evaluate))
-    trainer = Trainer(
+    trainer = _Trainer(
         model=model,
         args=arguments,
         train_dataset=_Indices(len(examples)),
+        eval_dataset=_Indices(0),  # the Trainer asks for one; `judge` has its own
         data_collator=_Collator(examples, pad_token),
-        callbacks=[watch],
+        callbacks=[_Watch(log, options, on_step)],
+        judge=evaluate,
     )
     trainer.remove_callback(_printer())
     if not resume:
@@ -214,6 +261,8 @@ def fine_tune(
     checkpoint = last_complete_checkpoint(directory)
     done_before = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     _truncate_log(log, done_before)
+    if checkpoint and options.ends_at(TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))):
+        arguments.max_steps = done_before  # it was killed after its end
     model.train()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -225,7 +274,13 @@ def fine_tune(
             ) from error
         raise
     model.eval()
-    return trainer.state.global_step - done_before
+    state = trainer.state
+    chosen_step = state.best_global_step if best_by else state.global_step
+    return Outcome(
+        steps_this_run=state.global_step - done_before,
+        chosen_epoch=round(chosen_step / steps_per_epoch, 4),
+        figures=_logged_figures(log, chosen_step) if evaluate else {},
+    )
 
 
 def last_complete_checkpoint(directory: Path) -> Path | None:
@@ -251,20 +306,11 @@ def _truncate_log(log: Path, step: int) -> None:
     log.write_text("".join(kept), encoding="utf-8")
 
 
-def _in_evaluation_mode(
-    model: ItemModel, evaluate: Callable[[], Mapping[str, float]] | None
-) -> Callable[[], Mapping[str, float]] | None:
-    if evaluate is None:
-        return None
-
-    def run() -> Mapping[str, float]:
-        model.eval()
-        try:
-            return evaluate()
-        finally:
-            model.train()
-
-    return run
+def _logged_figures(log: Path, step: int) -> dict[str, float]:
+    """What the evaluation after `step` found, as logged."""
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    [found] = [entry for entry in entries if entry["step"] == step and "loss" not in entry]
+    return {name: figure for name, figure in found.items() if name not in ("step", "epoch")}
 
 
 def _printer() -> type[TrainerCallback]:

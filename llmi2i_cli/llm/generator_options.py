@@ -25,6 +25,7 @@ class GeneratorOptions:
     deepspeed: Path | None = None
     template: Path | None = None
     checkpoint_steps: int = 0
+    patience: int = 0
 
 
 def check_positive(**options: float | None) -> None:

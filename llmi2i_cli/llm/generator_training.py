@@ -15,14 +15,12 @@ from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import Base, Card, catalogue_digest, load_base, save_checkpoint
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
-from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
+from llmi2i_cli.llm.generate import Generator, pad_token_of
 from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, generator_sequence, read_template
-
-VALIDATION_USERS = 10_000  # a fixed sample is judged at each epoch's end; more would cost more than it tells
 
 
 class GeneratorExamples:
@@ -84,20 +82,21 @@ def train_generator(
     catalogue: Catalogue,
     profiles: list[str],
     histories: Histories,
-    validation: Histories | None,
     *,
     partial: Path,
     output: Path,
     log: Path,
     resume: bool = True,
     on_step: Callable[[int, int, str], None],
+    evaluate: Callable[[Generator], Mapping[str, float]] | None = None,
+    best_by: str | None = None,
+    stop_after: float | None = None,
 ) -> dict[str, Any]:
     """Train on `histories` and write a checkpoint to `output`; the same call goes on where a killed one stopped.
 
     Parameters
     ----------
-    validation : next items per user, for the recall that is logged at each epoch's end; it does not influence the
-        training
+    evaluate, best_by, stop_after : see `fine_tune` and its options
     partial : directory for the Trainer's checkpoints
     on_step : called with steps done, steps in all, and a text with the loss
 
@@ -129,8 +128,11 @@ def train_generator(
         gradient_accumulation=options.gradient_accumulation,
         deepspeed=options.deepspeed,
         checkpoint_steps=options.checkpoint_steps,
+        best_by=best_by,
+        patience=options.patience,
+        stop_after=stop_after,
     )
-    steps = fine_tune(
+    outcome = fine_tune(
         model,
         examples,
         training,
@@ -139,7 +141,7 @@ def train_generator(
         pad_token=pad_token,
         resume=resume,
         on_step=on_step,
-        evaluate=None if validation is None else lambda: validation_recall(generator, histories, validation, catalogue),
+        evaluate=None if evaluate is None else lambda: evaluate(generator),
     )
     card = Card(
         role="generator",
@@ -156,32 +158,13 @@ def train_generator(
     save_checkpoint(model, base, card, catalogue.ids, output)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "steps_this_run": steps,
+        "steps_this_run": outcome.steps_this_run,
         "epochs": training.epochs,
+        "chosen_epoch": outcome.chosen_epoch,
+        "validation": dict(outcome.figures),
         "learning_rate": training.learning_rate,
         "batch_size": training.batch_size,
         "max_length": prepared.max_length,
-    }
-
-
-def validation_recall(
-    generator: Generator, histories: Histories, validation: Histories, catalogue: Catalogue, k: int = 10
-) -> Mapping[str, float]:
-    """Recall@k of the next item over a fixed sample of users with a history, for all targets and those of the tail."""
-    users = np.flatnonzero((validation.lengths > 0) & (histories.lengths > 0))
-    if len(users) > VALIDATION_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
-    hits, tail = [], []
-    blocks = rank_users(generator, users, histories, histories, history=generator.max_length, top_n=k)
-    ranked = np.concatenate([items for items, _ in blocks]) if len(users) else np.zeros((0, k), np.int32)
-    for user, items in zip(users, ranked, strict=True):
-        for target in validation.row(int(user)):
-            hits.append(target in items)
-            tail.append(catalogue.is_train_tail[target])
-    of_tail = np.asarray(hits)[np.asarray(tail, bool)]
-    return {
-        f"valid_recall@{k}": float(np.mean(hits)) if hits else 0.0,
-        f"valid_recall@{k}_tail": float(np.mean(of_tail)) if len(of_tail) else 0.0,
     }
 
 

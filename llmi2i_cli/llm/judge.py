@@ -155,7 +155,7 @@ def train_discriminator(
     )
     pieces.check_room(max_length, positions.features.shape[1])
     discriminator = Discriminator(model, pieces, pad_token_of(base.tokenizer), max_length)
-    steps = fine_tune(
+    outcome = fine_tune(
         model,
         DiscriminatorExamples(pieces, positions, buckets.tokens(positions.features), max_length),
         options,
@@ -182,7 +182,9 @@ def train_discriminator(
     buckets.save(output / BUCKETS)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "steps_this_run": steps,
+        "steps_this_run": outcome.steps_this_run,
+        "chosen_epoch": outcome.chosen_epoch,
+        "validation": dict(outcome.figures),
         "positions": len(positions.users),
         "pairs": len(positions.candidates),
         "positives": int(positions.labels.sum()),

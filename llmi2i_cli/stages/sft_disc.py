@@ -66,7 +66,7 @@ def sft_disc(
 
     check_positive(epochs=epochs, learning_rate=learning_rate)
     check_discriminator_attention(attention)
-    generator_options = _generator_options(workdir)
+    generator_options, chosen_epoch = _generator_training(workdir)
     options = {
         "base_model": base_model,
         "negatives": negatives,
@@ -98,7 +98,9 @@ def sft_disc(
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
         held_back = None
         if negatives == "generator":
-            held_back = _held_back_generator(generator_options, run, catalogue, profiles, histories, resume)
+            held_back = _held_back_generator(
+                generator_options, chosen_epoch, run, catalogue, profiles, histories, resume
+            )
         positions = _positions(held_back, catalogue, profiles, histories, negatives, negatives_per_positive, seed)
         if not positions.labels.any():
             raise ArtifactError(
@@ -125,6 +127,7 @@ def sft_disc(
                     gradient_accumulation=gradient_accumulation,
                     deepspeed=deepspeed,
                     checkpoint_steps=checkpoint_steps,
+                    best_by="valid_auc",
                 ),
                 template=BARE["discriminator"] if bare else read_template(template, "discriminator"),
                 base_model=spec,
@@ -142,12 +145,12 @@ def sft_disc(
         return run.publish(**facts)
 
 
-def _generator_options(workdir: Path) -> dict[str, Any]:
-    """The options that `sft-gen` was run with: the held-back generator is trained with the same."""
+def _generator_training(workdir: Path) -> tuple[dict[str, Any], float]:
+    """Options and chosen epoch of `sft-gen`: the held-back generator is trained with the same, and as long."""
     manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
     if manifest is None:
         raise ArtifactError(f"{workdir}/sft-gen has no manifest.json: run `llmi2i sft-gen -w {workdir}` first")
-    return dict(manifest["options"])
+    return dict(manifest["options"]), manifest["chosen_epoch"]
 
 
 def _options_of(generator_options: Mapping[str, Any]) -> GeneratorOptions:
@@ -159,6 +162,7 @@ def _options_of(generator_options: Mapping[str, Any]) -> GeneratorOptions:
 
 def _held_back_generator(
     generator_options: Mapping[str, Any],
+    chosen_epoch: float,
     run: StageRun,
     catalogue: Catalogue,
     profiles: list[str],
@@ -179,12 +183,12 @@ def _held_back_generator(
                 catalogue,
                 profiles,
                 hold_back_last(histories)[0],
-                None,
                 partial=making / "checkpoints",
                 output=making / "model",
                 log=making / "log.jsonl",
                 resume=resume,
                 on_step=bar.update,
+                stop_after=chosen_epoch,
             )
         making.replace(done)
         shutil.rmtree(done / "checkpoints")

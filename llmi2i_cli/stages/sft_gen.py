@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import stage_run
+
+if TYPE_CHECKING:
+    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.fused_swing import FusedSwing
+    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.llm.generate import Generator
+
+VALIDATION_USERS = 10_000  # a fixed sample is judged at each epoch's end; more would cost more than it tells
+BEST_BY = "valid_recall@10_fused_swing"
 
 
 def sft_gen(
@@ -26,6 +36,7 @@ def sft_gen(
     attention: str = "auto",
     template: Path | None = None,
     checkpoint_steps: int = 0,
+    patience: int = 0,
     resume: bool = True,
     examples_only: bool = False,
     force: bool = False,
@@ -34,6 +45,9 @@ def sft_gen(
 
     With `examples_only` nothing is trained: ``sft-gen/examples.jsonl`` gets the examples for other trainers.
     The long tail of the loss weights is `is_train_tail`: it is counted on train alone.
+
+    With a validation split the weights of the epoch are kept whose candidates make the best Swing, and the log and the
+    manifest's ``validation`` tell how that compares with a tuned Swing on the real log alone.
     """
     for name, value in (("--alpha", alpha), ("--beta", beta)):
         if value < 0:
@@ -58,6 +72,7 @@ def sft_gen(
         deepspeed=deepspeed,
         template=template,
         checkpoint_steps=checkpoint_steps,
+        patience=patience,
     )
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
     files = [path for path in (template, deepspeed, _local(base_model)) if path is not None]
@@ -67,27 +82,73 @@ def sft_gen(
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.evaluation.validation import read_held_out
+        from llmi2i_cli.fused_swing import FusedSwing
         from llmi2i_cli.llm.generator_training import train_generator, write_examples
 
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
         if examples_only:
             written = write_examples(options, catalogue, profiles, histories, run.output("examples.jsonl"))
             return run.publish(rows={"examples.jsonl": written})
-        validation = read_histories(workdir, ("valid",)) if has_split(workdir, "valid") else None
+        held_out = read_held_out(workdir, "valid").sample(VALIDATION_USERS) if has_split(workdir, "valid") else None
+        swing = FusedSwing(histories, held_out) if held_out is not None and len(held_out.users) else None
         with progress_bar("Training the generator") as bar:
             facts = train_generator(
                 options,
                 catalogue,
                 profiles,
                 histories,
-                validation,
                 partial=run.partial / "checkpoints",
                 output=run.output("model"),
                 log=run.output("log.jsonl"),
                 resume=resume,
                 on_step=bar.update,
+                evaluate=_validation(catalogue, histories, swing) if swing else None,
+                best_by=BEST_BY,
             )
+        if swing:
+            _tell(facts["validation"], swing.real_recall)
         return run.publish(**facts)
+
+
+def _validation(
+    catalogue: Catalogue, histories: Histories, swing: FusedSwing
+) -> Callable[[Generator], Mapping[str, float]]:
+    """How good a generator is: what it finds itself, and what a Swing finds with its candidates and without."""
+    import numpy as np
+
+    from llmi2i_cli.evaluation.validation import CUT_OFF, recall_at_10
+    from llmi2i_cli.llm.generate import rank_users
+
+    def evaluate(generator: Generator) -> Mapping[str, float]:
+        held_out = swing.held_out
+        blocks = rank_users(
+            generator, held_out.users, histories, histories, history=generator.max_length, top_n=CUT_OFF
+        )
+        ranked = np.concatenate([items for items, _ in blocks])
+        return {
+            "valid_recall@10": recall_at_10(ranked, held_out),
+            "valid_recall@10_tail": recall_at_10(ranked, held_out, relevant=catalogue.is_train_tail),
+            BEST_BY: swing.recall(held_out.users, ranked),
+            "valid_recall@10_real_swing": swing.real_recall,
+        }
+
+    return evaluate
+
+
+def _tell(figures: Mapping[str, float], real_recall: float) -> None:
+    fused, own = figures[BEST_BY], figures["valid_recall@10"]
+    notice(
+        f"validation Recall@10: Swing on the real log {real_recall:.4f}, with the generator's candidates {fused:.4f} "
+        f"({fused / real_recall - 1:+.1%}); the generator itself {own:.4f}"
+        if real_recall
+        else f"validation Recall@10: the generator {own:.4f}, a Swing with its candidates {fused:.4f}"
+    )
+    if fused <= real_recall:
+        notice(
+            "Warning: the generator's candidates do not help a Swing on validation: train longer (--epochs), on more "
+            "data or from another --base-model before you serve what is made of them"
+        )
 
 
 def _local(base_model: str) -> Path | None:

@@ -38,3 +38,15 @@ def test_histories_of_some_users():
     log = Histories.from_rows([[1, 2], [], [3], [4, 5, 6]], 7)
     some = log.take(np.array([3, 1, 0]))
     assert [some.row(user).tolist() for user in range(3)] == [[4, 5, 6], [], [1, 2]]
+
+
+def test_of_many_users_the_same_sample_is_taken_and_none_without_a_query():
+    queries = Histories.from_rows([[user] if user % 3 else [] for user in range(30)], 40)
+    targets = Histories.from_rows([[user + 5] for user in range(30)], 40)
+    held_out = HeldOut(np.arange(100, 130), queries, targets)
+    some, again = held_out.sample(7), held_out.sample(7)
+    assert some.users.tolist() == again.users.tolist() == sorted(set(some.users.tolist()))
+    assert len(some.users) == 7
+    assert some.queries.items.tolist() == (some.users - 100).tolist()  # none of them is a multiple of 3
+    assert some.targets.items.tolist() == (some.users - 95).tolist()
+    assert len(held_out.sample(1000).users) == 20

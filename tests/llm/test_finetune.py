@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
 from llmi2i_cli.llm.bases import load_base
-from llmi2i_cli.llm.finetune import COMPLETE, TrainingOptions, fine_tune, last_complete_checkpoint
+from llmi2i_cli.llm.finetune import COMPLETE, Outcome, TrainingOptions, fine_tune, last_complete_checkpoint
 from llmi2i_cli.llm.generator_training import GeneratorExamples
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import pack
@@ -57,7 +59,7 @@ def train(folder, trained=None, *, stop_at=None, given=None, resume=True, evalua
         if done == stop_at:
             raise Killed
 
-    steps = fine_tune(
+    outcome = fine_tune(
         model,
         examples,
         given or options(),
@@ -69,7 +71,8 @@ def train(folder, trained=None, *, stop_at=None, given=None, resume=True, evalua
         evaluate=evaluate,
     )
     assert not model.training
-    return {name: p.detach().clone() for name, p in model.named_parameters()}, steps, read_log(folder)
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+    return weights, outcome.steps_this_run, read_log(folder)
 
 
 def read_log(folder):
@@ -84,7 +87,7 @@ def assert_same(found, expected):
 
 CHECKPOINTS = [
     {"checkpoint_steps": 0},  # at the end of each epoch, 5, 10 and 15
-    {"checkpoint_steps": 4},  # 4, 8, 12: in the middle of epochs
+    {"checkpoint_steps": 4},  # at 4, 8, 12, too: in the middle of epochs
     {"checkpoint_steps": 2, "gradient_accumulation": 2},
 ]
 
@@ -101,7 +104,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, given):
             train(tmp_path / "killed", given=given, stop_at=stop_at)
     found, steps, resumed_log = train(tmp_path / "killed", given=given)
     every = given.checkpoint_steps or 5
-    assert steps == 15 - 14 // every * every  # it went on from the last checkpoint before the kill at 15
+    assert steps == 15 - max(10, 14 // every * every)  # it went on from the last checkpoint before the kill at 15
     assert_same(found, whole)
     assert resumed_log == log
     again, steps, _ = train(tmp_path / "killed", given=given)  # complete, but not published: nothing is done again
@@ -209,13 +212,17 @@ def test_checkpoints_that_a_kill_cut_short_are_passed_over(tmp_path):
     with pytest.raises(Killed):
         train(tmp_path / "b", given=given, stop_at=10)
     checkpoints = tmp_path / "b/checkpoints"
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-4", "checkpoint-8"]
+    assert sorted(path.name for path in checkpoints.iterdir()) == [
+        "checkpoint-4",
+        "checkpoint-5",
+        "checkpoint-8",
+    ]
     (checkpoints / "checkpoint-8" / COMPLETE).unlink()
     (checkpoints / "checkpoint-8" / "model.safetensors").write_bytes(b"cut short")
-    assert last_complete_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
+    assert last_complete_checkpoint(checkpoints) == checkpoints / "checkpoint-5"
     assert not (checkpoints / "checkpoint-8").exists()
     found, steps, _ = train(tmp_path / "b", given=given)
-    assert steps == 11
+    assert steps == 10
     assert_same(found, whole)
     assert last_complete_checkpoint(tmp_path / "nowhere") is None
 
@@ -229,7 +236,111 @@ def test_without_resume_it_starts_anew(tmp_path):
     assert second_log == log
     with pytest.raises(Killed):
         train(tmp_path, given=given, resume=False, stop_at=6)
-    assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-4"
+    assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-5"
+
+
+def judged(model, figures, seen):
+    """An evaluation that gives one of `figures` an epoch and remembers the weights it was asked about."""
+
+    def evaluate():
+        seen.append(model.head is None and model.decoder.norm.weight.detach().clone())
+        return {"good": figures[len(seen) - 1]}
+
+    return evaluate
+
+
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
+    model, examples = a_model()
+    seen: list = []
+    outcome = fine_tune(
+        model,
+        examples,
+        options(best_by="good"),
+        directory=tmp_path / "checkpoints",
+        log=tmp_path / "log.jsonl",
+        pad_token=0,
+        evaluate=judged(model, [0.1, 0.3, 0.2], seen),
+    )
+    assert outcome == Outcome(steps_this_run=15, chosen_epoch=2, figures={"good": 0.3})
+    assert torch.equal(model.decoder.norm.weight, seen[1])
+    assert not torch.equal(model.decoder.norm.weight, seen[2])
+
+
+def evaluation(figures, reached):
+    return {"good": figures[reached[0]]}
+
+
+@pytest.mark.parametrize("kill_at", [None, 12, 17])
+def test_patience_ends_it_and_a_kill_changes_nothing(tmp_path, kill_at):
+    """Best at the second epoch, step 10; with a patience of two it ends after the fourth, step 20."""
+    figures = {5: 0.1, 10: 0.3, 15: 0.2, 20: 0.3, 25: 0.9}
+    given = options(epochs=6, best_by="good", patience=2)
+    runs = []
+    for stop_at in (None, kill_at):
+        (folder := tmp_path / f"{stop_at}").mkdir(exist_ok=True)
+        for attempt in range(2 if stop_at else 1):
+            model, examples = a_model()
+            reached = [0]
+
+            def on_step(done, total, text, reached=reached, stop_at=stop_at if attempt == 0 else None):
+                reached[0] = done
+                if done == stop_at:
+                    raise Killed
+
+            with contextlib.suppress(Killed):
+                outcome = fine_tune(
+                    model,
+                    examples,
+                    given,
+                    directory=folder / "checkpoints",
+                    log=folder / "log.jsonl",
+                    pad_token=0,
+                    on_step=on_step,
+                    evaluate=partial(evaluation, figures, reached),
+                )
+        runs.append((outcome.chosen_epoch, outcome.figures, read_log(folder), model.decoder.norm.weight))
+    assert runs[0][:2] == (2, {"good": 0.3})
+    assert runs[0][2][-1]["step"] == 20
+    assert runs[1][:3] == runs[0][:3]
+    assert torch.equal(runs[1][3], runs[0][3])
+
+
+def test_a_training_that_is_cut_off_has_the_schedule_of_the_whole(tmp_path):
+    """What a second generator needs: as far as the first one's chosen epoch, and not a shorter training."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(Killed):
+        train(tmp_path / "whole", stop_at=11)
+    found, steps, log = train(tmp_path / "cut", given=options(stop_after=2))
+    assert steps == 10
+    assert log == [entry for entry in read_log(tmp_path / "whole") if entry["step"] <= 10]
+    from safetensors.torch import load_file
+
+    kept = load_file(tmp_path / "whole/checkpoints/checkpoint-10/model.safetensors")
+    assert torch.equal(found["decoder.norm.weight"], kept["decoder.norm.weight"])
+    again, steps, _ = train(tmp_path / "cut", given=options(stop_after=2))
+    assert steps == 0
+    assert_same(again, found)
+
+
+def test_one_that_was_killed_after_it_had_ended_early_does_nothing_more(tmp_path):
+    given = options(epochs=6, best_by="good", patience=1)
+    found = []
+    for _ in range(2):
+        model, examples = a_model()
+        outcome = fine_tune(
+            model,
+            examples,
+            given,
+            directory=tmp_path / "checkpoints",
+            log=tmp_path / "log.jsonl",
+            pad_token=0,
+            evaluate=partial(next, iter([{"good": figure} for figure in (0.3, 0.2, 0.9)])),
+        )
+        found.append((outcome.chosen_epoch, outcome.figures, model.decoder.norm.weight))
+    assert outcome.steps_this_run == 0
+    assert found[0][:2] == found[1][:2] == (1, {"good": 0.3})
+    assert torch.equal(found[0][2], found[1][2])
 
 
 def test_a_loss_that_is_no_number_ends_it_with_the_last_good_checkpoint_kept(tmp_path):

@@ -7,13 +7,11 @@ import pytest
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.llm import generator_training
 from llmi2i_cli.llm.generator_training import (
     GeneratorExamples,
     GeneratorOptions,
     item_weights,
     prepare_generator,
-    validation_recall,
     write_examples,
 )
 from llmi2i_cli.llm.prompts import PromptPieces
@@ -43,41 +41,6 @@ def test_users_with_nothing_to_predict_are_no_examples():
     assert examples.users.tolist() == [2, 4]
     sequence, targets, target_weights = examples.sequence(0)
     assert (sequence.tokens.tolist(), targets.tolist(), target_weights.tolist()) == ([7], [2], [1.0])
-
-
-def fake_lists(monkeypatch, lists, asked):
-    def rank_users(generator, users, histories, seen, *, history, top_n):
-        asked.append((users.tolist(), history, top_n, histories is seen))
-        yield np.array([lists[user] for user in users], np.int32).reshape(len(users), top_n), None
-
-    monkeypatch.setattr(generator_training, "rank_users", rank_users)
-
-
-def test_validation_recall_counts_targets_of_users_with_a_history(monkeypatch):
-    asked: list = []
-    lists = {0: [1, 2], 1: [5, 4], 3: [7, 8]}
-    fake_lists(monkeypatch, lists, asked)
-    histories = Histories.from_rows([[0], [0, 3], [], [9], [2]], N_ITEMS)
-    validation = Histories.from_rows([[1], [4, 6], [5], [0], []], N_ITEMS)
-    generator = type("G", (), {"max_length": 9})()
-    found = validation_recall(generator, histories, validation, CATALOGUE, k=2)
-    assert asked == [([0, 1, 3], 9, 2, True)]
-    assert found == {"valid_recall@2": 2 / 4, "valid_recall@2_tail": 1.0}
-    nobody = validation_recall(generator, histories, Histories.from_rows([[]] * 5, N_ITEMS), CATALOGUE, k=2)
-    assert nobody == {"valid_recall@2": 0.0, "valid_recall@2_tail": 0.0}
-
-
-def test_of_many_users_a_fixed_sample_is_judged(monkeypatch):
-    monkeypatch.setattr(generator_training, "VALIDATION_USERS", 3)
-    asked: list = []
-    fake_lists(monkeypatch, {user: [1] for user in range(40)}, asked)
-    log = random_histories(40, N_ITEMS, seed=0)
-    generator = type("G", (), {"max_length": 9})()
-    for _ in range(2):
-        validation_recall(generator, log, log, CATALOGUE, k=1)
-    assert asked[0] == asked[1]
-    assert len(asked[0][0]) == 3
-    assert asked[0][0] == sorted(asked[0][0])
 
 
 def test_the_prompt_must_have_room():

@@ -75,9 +75,9 @@ def capture(monkeypatch):
     seen: dict = {"generators": []}
     train = generator_training.train_generator
 
-    def train_generator(options, catalogue, profiles, histories, validation, **more):
-        seen["generators"].append((options, histories, validation))
-        return train(options, catalogue, profiles, histories, validation, **more)
+    def train_generator(options, catalogue, profiles, histories, **more):
+        seen["generators"].append((options, histories, more.get("evaluate")))
+        return train(options, catalogue, profiles, histories, **more)
 
     def train_discriminator(base, found, *rest, **more):
         seen.update(base=base, positions=found)
@@ -93,9 +93,9 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
     assert run("sft-disc", *GIVEN, "-w", workdir) == 1
     log = read_histories(workdir)
     past, users, items = hold_back_last(log)
-    ((options, trained_on, validation),) = seen["generators"]
+    ((options, trained_on, evaluate),) = seen["generators"]
     assert rows(trained_on) == rows(past)
-    assert validation is None
+    assert evaluate is None
     assert (options.epochs, options.batch_size, options.seed) == (2, 16, 42)  # as the generator itself was trained
 
     found = seen["positions"]

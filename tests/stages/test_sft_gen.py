@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
+from llmi2i_cli.fused_swing import FusedSwing
 from llmi2i_cli.llm import generator_training
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from llmi2i_cli.progress import ProgressBar
@@ -40,7 +41,9 @@ def contents(workdir):
 
 def test_it_leaves_a_checkpoint_a_log_and_its_facts(workdir, capfd):
     assert run("sft-gen", *QUICK, "-w", workdir) == 0
-    assert capfd.readouterr().err == ""  # stderr is no terminal
+    told = capfd.readouterr().err  # stderr is no terminal: no progress bar, only what it is worth
+    assert told.startswith("validation Recall@10: ")
+    assert "Training" not in told
     assert files(workdir) == [
         "log.jsonl",
         "manifest.json",
@@ -112,8 +115,8 @@ def test_interrupted_and_resumed_it_leaves_the_same_bytes(workdir, monkeypatch):
     assert contents(workdir) == contents(workdir.parent / "whole")
 
 
-def test_the_held_out_interactions_have_no_say_in_the_weights(workdir):
-    """Every test item replaced by another: the same checkpoint and log; every validation item: the same checkpoint."""
+def test_test_interactions_have_no_say_and_validation_only_which_epoch_is_kept(workdir):
+    """Every test item replaced by another: the same checkpoint and log; every validation item: the same training."""
     found = []
     for name, split in (("as-it-is", ()), ("test", ("test",)), ("valid", ("valid", "test"))):
         changed = workdir.parent / name
@@ -122,11 +125,45 @@ def test_the_held_out_interactions_have_no_say_in_the_weights(workdir):
         table = pl.read_parquet(path)
         other = pl.when(pl.col("split").is_in(split)).then(pl.lit(table["item_id"][0])).otherwise("item_id")
         table.with_columns(other.alias("item_id")).write_parquet(path)
-        assert run("sft-gen", *QUICK, "-w", changed) == 0
+        assert run("sft-gen", *QUICK, "-w", changed) == 0  # one epoch: there is nothing to choose
         found.append(contents(changed))
     assert found[0] == found[1]
     assert found[0]["log.jsonl"] != found[2].pop("log.jsonl")
     assert {name: content for name, content in found[0].items() if name != "log.jsonl"} == found[2]
+
+
+def of_validation(workdir):
+    log = [json.loads(line) for line in (workdir / "sft-gen/log.jsonl").read_text().splitlines()]
+    return [entry for entry in log if "valid_recall@10" in entry]
+
+
+def test_the_epoch_whose_candidates_make_the_best_swing_is_kept(workdir, monkeypatch, capsys):
+    given = iter((0.5, 0.9, 0.6))
+    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: next(given))
+    assert run("sft-gen", "--epochs", 3, "--batch-size", 32, "-w", workdir) == 0
+    facts = manifest(workdir)
+    assert facts["chosen_epoch"] == 2
+    assert facts["validation"]["valid_recall@10_fused_swing"] == 0.9
+    second = of_validation(workdir)[1]
+    assert facts["validation"] == {name: value for name, value in second.items() if name not in ("step", "epoch")}
+    real = facts["validation"]["valid_recall@10_real_swing"]
+    told = capsys.readouterr().err
+    assert f"Swing on the real log {real:.4f}, with the generator's candidates 0.9000 ({0.9 / real - 1:+.1%})" in told
+    assert "Warning" not in told
+
+
+def test_a_generator_that_does_not_help_is_told_of(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: 0.0)
+    assert run("sft-gen", *QUICK, "-w", workdir) == 0
+    assert "Warning: the generator's candidates do not help a Swing on validation" in capsys.readouterr().err
+
+
+def test_patience_ends_the_training(workdir, monkeypatch):
+    given = iter((0.1, 0.4, 0.2, 0.3, 0.9))
+    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: next(given))
+    assert run("sft-gen", "--epochs", 5, "--batch-size", 32, "--patience", 2, "-w", workdir) == 0
+    assert [entry["epoch"] for entry in of_validation(workdir)] == [1, 2, 3, 4]
+    assert manifest(workdir)["chosen_epoch"] == 2
 
 
 def test_examples_only_writes_one_line_a_target(workdir):
@@ -152,7 +189,7 @@ def test_a_pretrained_base_with_a_template_of_ones_own(workdir, tmp_path, capfd)
     (tmp_path / "mine.txt").write_text("Next for {profile}: {history}")
     given = ("--base-model", base, "--template", tmp_path / "mine.txt", *QUICK, "--learning-rate", 1e-3)
     assert run("sft-gen", *given, "-w", workdir) == 0
-    assert capfd.readouterr().err == ""
+    assert "validation Recall@10" in capfd.readouterr().err
     card = json.loads((workdir / "sft-gen/model/llmi2i.json").read_text())
     assert card["template"] == "Next for {profile}: {history}"
     assert card["titles_in_prompt"]
