@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+
+GRACE_SECONDS = 10.0  # for the first process of a run to say itself what went wrong in all of them
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from llmi2i_cli.cli import app
     from llmi2i_cli.errors import Llmi2iError
+    from llmi2i_cli.processes import one_voice
 
     # Packed batches come in many shapes, and oneDNN keeps code for up to 1,024 of them, gigabytes: a few are enough.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
@@ -24,8 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        status = int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
-        sys.stdout.flush()  # here, where a reader that has gone can still be told from success
+        with one_voice():
+            status = int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
+            sys.stdout.flush()  # here, where a reader that has gone can still be told from success
         return status
     except TyperException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -47,6 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
+    from llmi2i_cli.processes import is_first, rank
+
+    if not is_first():  # torchrun ends this process as soon as the first fails; if it does not, only this one knows
+        time.sleep(GRACE_SECONDS)
+        message = f"process {rank()}: {message}"
     if message:  # empty where the help was shown instead
         sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
     return status

@@ -41,7 +41,9 @@ GradientAccumulation = Annotated[int, typer.Option(help="Parts that a step's use
 MaxLength = Annotated[
     int | None, typer.Option(help="Tokens a user; older items drop out.", show_default="the base's", min=4)
 ]
-DeepSpeed = Annotated[Path | None, typer.Option(help="DeepSpeed configuration (JSON) for the Trainer.", dir_okay=False)]
+DeepSpeed = Annotated[
+    Path | None, typer.Option(help="DeepSpeed configuration (JSON), or zero2 for llmi2i's own.", dir_okay=False)
+]
 Attention = Annotated[
     Literal["auto", "sdpa", "flash_attention_2"],
     typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),

@@ -6,6 +6,7 @@ yet its candidates make a better Swing. Training one costs seconds, so it can be
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,19 @@ class FusedSwing:
 
     def __init__(self, real: Histories, held_out: HeldOut) -> None:
         self._real, self.held_out = real, held_out
-        recalls = [(self._recall(real, options), options) for options in grid("swing", {})]
-        self.real_recall, self.options = max(recalls, key=lambda point: point[0])
+
+    @cached_property
+    def _tuned(self) -> tuple[float, dict[str, Any]]:
+        recalls = [(self._recall(self._real, options), options) for options in grid("swing", {})]
+        return max(recalls, key=lambda point: point[0])
+
+    @property
+    def real_recall(self) -> float:
+        return self._tuned[0]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self._tuned[1]
 
     def recall(self, users: NDArray[np.int64], ranked: NDArray[np.int32]) -> float:
         """Validation Recall@10 with the first candidates of some users, each behind a copy of the latest history.

@@ -30,7 +30,8 @@ class Stage:
     """A row of the table: paths are relative to the work directory, ``{model}`` and the like come from the variant.
 
     `writes` are relative to the stage's folder; a trailing slash marks a directory. `extras` are outputs that only some
-    runs write, each with the option that asks for it.
+    runs write, each with the option that asks for it. `many_processes` may share one run (torchrun); other stages run
+    as one process, or as shards.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stage:
     extras: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     variants: tuple[Mapping[str, str], ...] = ({},)
+    many_processes: bool = False
 
     def manifest_name(self, variant: Mapping[str, str]) -> str:
         label = self.label.format(**variant)
@@ -82,6 +84,7 @@ STAGES: dict[str, Stage] = {
             "fine-tune the generator on the users' histories",
             reads=PREPARED,
             writes=("model/", "log.jsonl"),
+            many_processes=True,
         ),
         Stage(
             "sft-gen --examples-only",
@@ -97,6 +100,7 @@ STAGES: dict[str, Stage] = {
             "fine-tune the discriminator to answer Yes or No",
             reads=(*PREPARED, Read("sft-gen/model/")),
             writes=("model/", "log.jsonl"),
+            many_processes=True,
         ),
         Stage(
             "synthesize",

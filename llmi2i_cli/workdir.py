@@ -8,6 +8,7 @@ A run goes through `stage_run`:
 3. when all are whole they are renamed into the folder, the manifest last.
 
 Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed next time.
+When torchrun starts a run as several processes, all of this is the first one's; the others are told what it has found.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
 from llmi2i_cli.locks import lock
 from llmi2i_cli.manifests import describe, digests, output_changes, read_manifest, versions, write_json
 from llmi2i_cli.pipeline import STAGES, Stage, require
+from llmi2i_cli.processes import from_first, hear, is_first, tell, world_size
 
 
 class StageRun:
@@ -64,6 +66,9 @@ class StageRun:
         rows : rows of each tabular output, by its name
         details : further entries of the manifest: what the run chose or found
         """
+        return from_first(lambda: self._publish(rows or {}, details))
+
+    def _publish(self, rows: Mapping[str, int], details: Mapping[str, Any]) -> dict[str, Any]:
         outputs = [
             name
             for name in (n.format(**self.variant) for n in (*self.stage.writes, *self.stage.extras))
@@ -72,7 +77,7 @@ class StageRun:
         described: dict[str, dict[str, Any]] = {}
         for name in outputs:
             described |= describe(self.partial / name, self.partial, {})
-        for name, count in (rows or {}).items():
+        for name, count in rows.items():
             described[name.format(**self.variant)]["rows"] = count
         manifest = {
             "stage": self.stage.name,
@@ -169,8 +174,20 @@ def stage_run(
     ------
     ArtifactError, InputError : an input is missing
     WorkdirError : the directory is not writable, or another process is running this stage in it
+    UsageError : torchrun has started this as several processes, and the stage runs as one
     """
     stage, variant = STAGES[name], dict(variant or {})
+    if world_size() > 1 and not stage.many_processes:
+        raise UsageError(
+            f"`llmi2i {name}` runs as one process: start it without torchrun "
+            "(synthesize and filter share their users out with --shards and --shard)"
+        )
+    if not is_first():
+        fingerprint, manifest = hear()
+        run = StageRun(workdir, stage, variant, fingerprint)
+        run.manifest, run.up_to_date = manifest, manifest is not None
+        yield run
+        return
     try:
         inputs = _read_inputs(workdir, stage, variant, also_reads, files)
     except OSError as error:
@@ -199,6 +216,7 @@ def stage_run(
                 run.partial.mkdir(exist_ok=True)
             elif not shard:
                 run._sweep()  # what a kill at the very end of the publication has left
+            tell((fingerprint, run.manifest if run.up_to_date else None))
             try:
                 yield run
             except BaseException as error:

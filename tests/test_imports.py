@@ -15,7 +15,7 @@ PACKAGE = Path(llmi2i_cli.__file__).parent
 
 # Which rooms of the package a room may import from. A room is a folder or a module of the top level; everything may
 # import errors, progress and the package's version.
-ANYWHERE = {"", "errors", "progress"}
+ANYWHERE = {"", "errors", "processes", "progress"}
 RUNS = {"workdir", "manifests", "pipeline"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "manifests": {"pipeline"},
     "locks": set(),
     "pipeline": set(),
+    "processes": set(),
     "progress": set(),
     "errors": set(),
     "": set(),
@@ -45,7 +46,7 @@ EVALUATION_MAY_IMPORT = {
 }  # fmt: skip
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
 HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
-WITHOUT_NUMPY = {*RUNS, "locks", "errors", "__main__", "cli", "tables", "progress"}
+WITHOUT_NUMPY = {*RUNS, "locks", "errors", "processes", "__main__", "cli", "tables", "progress"}
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -1,32 +1,38 @@
 """Fine-tuning with transformers' Trainer: checkpoints, resume, torchrun, DeepSpeed are its; loss and batches are ours.
 
 A batch is a number of *users*. Their sequences are packed into rows by the collator, so packing never decides who
-shares a step. On one process the same seed gives the same weights, also through any number of kills and resumes.
+shares a step. The same seed gives the same weights, also through any number of kills and resumes. Several processes
+take the same steps as one: each works on its share of every batch, and the loss is the mean over all its targets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from accelerate import PartialState
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging as transformers_logging
 
-from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
+from llmi2i_cli.errors import ArtifactError, Llmi2iError, ModelError, UsageError
+from llmi2i_cli.llm.batches import Batches, Collator, Examples, Indices, Shares
+from llmi2i_cli.llm.checkpoints import COMPLETE, logged_figures, start_from
+from llmi2i_cli.llm.deepspeed_config import deepspeed_config
 from llmi2i_cli.llm.item_model import ItemModel
-from llmi2i_cli.llm.packing import TokenSequence, pack
-
-COMPLETE = "complete"  # an empty file in a checkpoint that was written to the end
+from llmi2i_cli.processes import from_first, is_first, rank, world_size
+from llmi2i_cli.progress import notice
 
 
 @dataclass(frozen=True)
@@ -71,56 +77,32 @@ class Outcome:
     figures: Mapping[str, float]
 
 
-class Examples(Protocol):
-    """Training data: one example a user. `sequence` may depend on nothing but `index` (and the epoch's own seed)."""
-
-    def __len__(self) -> int: ...
-
-    def sequence(self, index: int) -> tuple[TokenSequence, NDArray[np.integer[Any]], NDArray[np.floating[Any]]]:
-        """Tokens, labels and weights of one example; a label and a weight for each output of the sequence."""
-        ...
-
-
-class _Indices(Dataset[int]):
-    """The Trainer's data set: only numbers; the collator builds the batch."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-class _Collator:
-    def __init__(self, examples: Examples, pad_token: int) -> None:
-        self.examples, self.pad_token = examples, pad_token
-
-    def __call__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        sequences, labels, weights = zip(*(self.examples.sequence(index) for index in indices), strict=True)
-        rows = pack(sequences, self.pad_token)
-        joined = torch.from_numpy(np.concatenate(labels).astype(np.int64))
-        return {
-            **vars(rows),
-            "labels": joined,
-            "shift_labels": joined,  # tells the Trainer that these are already the targets, for its count of them
-            "weights": torch.from_numpy(np.concatenate(weights).astype(np.float32)),
-        }
+class _Arguments(TrainingArguments):
+    @property
+    def n_gpu(self) -> int:
+        """One a process: nn.DataParallel, the Trainer's way with several, cannot split packed rows."""
+        return min(1, super().n_gpu)
 
 
 class _Trainer(Trainer):
-    """The Trainer with an evaluation of our own: a function that gives figures of the model as it is."""
+    """The Trainer with batches and an evaluation of our own: a function that gives figures of the model as it is."""
 
-    def __init__(self, *args: Any, judge: Callable[[], Mapping[str, float]] | None, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.judge = judge
+    def __init__(self, *, shares: Shares, judge: Callable[[], Mapping[str, float]] | None, **options: Any) -> None:
+        super().__init__(**options)
+        self.shares, self.judge = shares, judge
+
+    def get_train_dataloader(self) -> DataLoader[int]:
+        return Batches(
+            self.train_dataset,
+            batch_sampler=self.shares,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         assert self.judge is not None  # else the arguments say that nothing is evaluated
         self.model.eval()
-        figures = {f"eval_{name}": figure for name, figure in self.judge().items()}
+        figures = {f"eval_{name}": figure for name, figure in from_first(self.judge).items()}
         self.model.train()
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
@@ -144,14 +126,13 @@ class _Watch(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
     ) -> None:
-        if state.is_world_process_zero:
-            self._write(state, **{name.removeprefix("eval_"): figure for name, figure in metrics.items()})
+        self._write(state, **{name.removeprefix("eval_"): figure for name, figure in metrics.items()})
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **_: Any
     ) -> None:
         loss = logs.get("loss")
-        if loss is None or not state.is_world_process_zero:
+        if loss is None:
             return
         if not np.isfinite(loss) or not np.isfinite(logs.get("grad_norm", 0.0)):
             raise ModelError(
@@ -162,15 +143,32 @@ class _Watch(TrainerCallback):
         self._write(state, loss=loss, learning_rate=logs["learning_rate"], gradient_norm=logs.get("grad_norm"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        PartialState().wait_for_everyone()  # each has files of its own in it
         if state.is_world_process_zero:
             (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
         control.should_training_stop |= self.options.ends_at(state)
 
     def _write(self, state: TrainerState, **entry: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         with self.log.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({"step": state.global_step, "epoch": round(state.epoch or 0, 4), **entry}) + "\n")
 
 
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """stdout is for results: what libraries say goes to stderr, without what is of no use to who runs a stage."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once installed, would warn that it looked for more
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+@_hushed()
 def fine_tune(
     model: ItemModel,
     examples: Examples,
@@ -203,23 +201,21 @@ def fine_tune(
     """
     if not len(examples):
         raise ArtifactError("no user of prepare/ has interactions enough to learn from: run `llmi2i prepare` on more")
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    share = options.batch_size // (world * options.gradient_accumulation)
-    if share < 1 or share * world * options.gradient_accumulation != options.batch_size:
+    part_size, left_over = divmod(options.batch_size, options.gradient_accumulation)
+    if left_over:
         raise UsageError(
-            f"--batch-size {options.batch_size} cannot be split over {world} processes "
-            f"and {options.gradient_accumulation} accumulation steps: choose a multiple of their product"
+            f"--batch-size {options.batch_size} cannot be split over {options.gradient_accumulation} accumulation "
+            "steps: choose a multiple"
         )
     steps_per_epoch = -(-len(examples) // options.batch_size)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     on_gpu = torch.cuda.is_available()
     best_by = options.best_by if evaluate else None
-    arguments = TrainingArguments(
+    os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # a training before this one may have left it behind
+    arguments = _Arguments(
         output_dir=str(directory),
         num_train_epochs=options.epochs,
         learning_rate=options.learning_rate,
-        per_device_train_batch_size=share,
+        per_device_train_batch_size=-(-part_size // world_size()),
         gradient_accumulation_steps=options.gradient_accumulation,
         weight_decay=options.weight_decay,
         warmup_steps=options.warmup_share,
@@ -243,74 +239,68 @@ def fine_tune(
         remove_unused_columns=False,
         use_cpu=not on_gpu,
         bf16=on_gpu,
-        deepspeed=str(options.deepspeed) if options.deepspeed else None,
+        deepspeed=deepspeed_config(options.deepspeed) if options.deepspeed else None,
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
     )
+    if world_size() == 1 and torch.cuda.device_count() > 1:
+        notice(f"one of {torch.cuda.device_count()} GPUs is used: torchrun uses them all (README, On several GPUs)")
     trainer = _Trainer(
         model=model,
         args=arguments,
-        train_dataset=_Indices(len(examples)),
-        eval_dataset=_Indices(0),  # the Trainer asks for one; `judge` has its own
-        data_collator=_Collator(examples, pad_token),
-        callbacks=[_Watch(log, options, on_step)],
+        shares=Shares(len(examples), part_size, options.seed, rank=rank(), world_size=world_size()),
         judge=evaluate,
+        train_dataset=Indices(len(examples)),
+        eval_dataset=Indices(0),  # the Trainer asks for one; `judge` has its own
+        data_collator=Collator(examples, pad_token),
+        callbacks=[_Watch(log, options, on_step)],
     )
     trainer.remove_callback(_printer())
-    if not resume:
-        shutil.rmtree(directory, ignore_errors=True)
-    checkpoint = last_complete_checkpoint(directory)
-    done_before = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    _truncate_log(log, done_before)
+    done_before = from_first(lambda: start_from(directory, log, resume))
+    checkpoint = directory / f"checkpoint-{done_before}" if done_before else None
     if checkpoint and options.ends_at(TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))):
         arguments.max_steps = done_before  # it was killed after its end
+    if not is_first():
+        torch.manual_seed(options.seed + rank())  # each process drops out by itself
     model.train()
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-            raise ModelError(
-                "out of memory: lower --batch-size (or raise --gradient-accumulation), or lower --max-length; "
-                "the last checkpoint is kept"
-            ) from error
+    except Exception as error:
+        if (known := _explained(error, options)) is not None:
+            raise known from error
         raise
-    model.eval()
+    trainer.accelerator.free_memory()  # of what there is for training alone: another model may be trained next
+    model.float().eval()  # DeepSpeed may have made it bfloat16
     state = trainer.state
     chosen_step = state.best_global_step if best_by else state.global_step
     return Outcome(
         steps_this_run=state.global_step - done_before,
         chosen_epoch=round(chosen_step / steps_per_epoch, 4),
-        figures=_logged_figures(log, chosen_step) if evaluate else {},
+        figures=from_first(lambda: logged_figures(log, chosen_step)) if evaluate else {},
     )
 
 
-def last_complete_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; those that a kill cut short are removed."""
-    found = sorted(directory.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for path in found:
-        if not (path / COMPLETE).exists():
-            shutil.rmtree(path)
-    return next((path for path in found if path.exists()), None)
-
-
-def _truncate_log(log: Path, step: int) -> None:
-    """Forget what was logged after the checkpoint at `step`: those steps are done again."""
-    kept = []
-    if log.exists() and step:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # the line that the kill cut short
-            if entry["step"] <= step:
-                kept.append(line + "\n")
-    log.write_text("".join(kept), encoding="utf-8")
-
-
-def _logged_figures(log: Path, step: int) -> dict[str, float]:
-    """What the evaluation after `step` found, as logged."""
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    [found] = [entry for entry in entries if entry["step"] == step and "loss" not in entry]
-    return {name: figure for name, figure in found.items() if name not in ("step", "epoch")}
+def _explained(error: Exception, options: TrainingOptions) -> Llmi2iError | None:
+    """What a user can do about an error of the training, as far as it is known."""
+    text = " ".join(str(error).split())
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+        return ModelError(
+            "out of memory: lower --batch-size (or raise --gradient-accumulation), or lower --max-length; "
+            "the last checkpoint is kept"
+        )
+    if "DeepSpeed config values" in text:
+        return UsageError(f"{options.deepspeed}: {text}")
+    if "DP world size" in text:
+        return UsageError(
+            "the last checkpoint was written by another number of processes, and DeepSpeed's cannot be shared out "
+            "anew: start as many as before, or use --no-resume"
+        )
+    if "JIT load" in text or "failed to build" in text:
+        return ModelError(
+            f"{options.deepspeed} asks for a part of DeepSpeed that has to be compiled ({text[:100]}): "
+            "install ninja and a C++ compiler (CUDA's on a GPU), or use --deepspeed zero2, which compiles nothing"
+        )
+    return None
 
 
 def _printer() -> type[TrainerCallback]:

@@ -22,6 +22,7 @@ from llmi2i_cli.llm.bases import Card, load_checkpoint
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import pack
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
+from llmi2i_cli.processes import local_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -112,7 +113,7 @@ def load_generator(
     llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
     model = GeneratorModel(llm, card.layout).eval()
     if torch.cuda.is_available():
-        model = model.to("cuda", torch.bfloat16)
+        model = model.to(f"cuda:{local_rank()}", torch.bfloat16)
     return Generator(
         model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
     )

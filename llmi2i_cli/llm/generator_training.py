@@ -21,6 +21,7 @@ from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, generator_sequence, read_template
+from llmi2i_cli.processes import is_first
 
 
 class GeneratorExamples:
@@ -155,7 +156,8 @@ def train_generator(
         max_length=prepared.max_length,
         from_scratch=base.from_scratch,
     )
-    save_checkpoint(model, base, card, catalogue.ids, output)
+    if is_first():
+        save_checkpoint(model, base, card, catalogue.ids, output)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,

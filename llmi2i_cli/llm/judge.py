@@ -30,6 +30,7 @@ from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, build_pieces, discriminator_sequence
+from llmi2i_cli.processes import is_first, local_rank
 
 BLOCK_USERS = 256  # users judged at a time
 BUCKETS = "feature_buckets.json"
@@ -178,8 +179,9 @@ def train_discriminator(
         max_length=max_length,
         from_scratch=base.from_scratch,
     )
-    save_checkpoint(model, base, card, catalogue.ids, output)
-    buckets.save(output / BUCKETS)
+    if is_first():
+        save_checkpoint(model, base, card, catalogue.ids, output)
+        buckets.save(output / BUCKETS)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,
@@ -201,7 +203,7 @@ def load_discriminator(
     yes, no = answer_tokens(tokenizer)
     model = DiscriminatorModel(llm, card.layout, yes_token=yes, no_token=no).eval()
     if torch.cuda.is_available():
-        model = model.to("cuda", torch.bfloat16)
+        model = model.to(f"cuda:{local_rank()}", torch.bfloat16)
     return Discriminator(
         model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
     )

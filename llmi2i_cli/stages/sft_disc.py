@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.manifests import read_manifest
+from llmi2i_cli.processes import from_first
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import StageRun, stage_run
 
@@ -62,6 +63,7 @@ def sft_disc(
         raise UsageError(f"--negatives is uniform, popularity or generator, not {negatives}")
     if negatives_per_positive < 1:
         raise UsageError(f"--negatives-per-positive must be at least 1, not {negatives_per_positive}")
+    from llmi2i_cli.llm.deepspeed_config import own_file
     from llmi2i_cli.llm.generator_options import check_discriminator_attention, check_positive
 
     check_positive(epochs=epochs, learning_rate=learning_rate)
@@ -83,7 +85,7 @@ def sft_disc(
         "generator": generator_options,
     }
     local_base = [Path(base_model)] if base_model and Path(base_model).is_dir() else []
-    files = [path for path in (template, deepspeed, *local_base) if path is not None]
+    files = [path for path in (template, own_file(deepspeed), *local_base) if path is not None]
     with stage_run(workdir, "sft-disc", options=options, files=files, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
@@ -174,9 +176,9 @@ def _held_back_generator(
     from llmi2i_cli.llm.positions import hold_back_last
 
     done = run.partial / "held-back"
-    if not done.exists():
+    if not from_first(done.exists):
         making = run.partial / "held-back-in-the-making"
-        making.mkdir(exist_ok=True)
+        from_first(lambda: making.mkdir(exist_ok=True))
         with progress_bar("Training the held-back generator") as bar:
             train_generator(
                 _options_of(generator_options),
@@ -190,9 +192,13 @@ def _held_back_generator(
                 on_step=bar.update,
                 stop_after=chosen_epoch,
             )
-        making.replace(done)
-        shutil.rmtree(done / "checkpoints")
+        from_first(lambda: _move(making, done))
     return done / "model"
+
+
+def _move(making: Path, done: Path) -> None:
+    making.replace(done)
+    shutil.rmtree(done / "checkpoints")
 
 
 def _positions(

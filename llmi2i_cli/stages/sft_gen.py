@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 VALIDATION_USERS = 10_000  # a fixed sample is judged at each epoch's end; more would cost more than it tells
 BEST_BY = "valid_recall@10_fused_swing"
+REAL_SWING = "valid_recall@10_real_swing"
 
 
 def sft_gen(
@@ -54,6 +55,7 @@ def sft_gen(
             raise UsageError(f"{name} is a weight and cannot be negative: {value}")
     if alpha == beta == 0:
         raise UsageError("--alpha and --beta are both 0: nothing would be learnt")
+    from llmi2i_cli.llm.deepspeed_config import own_file
     from llmi2i_cli.llm.generator_options import GeneratorOptions, check_positive
 
     check_positive(epochs=epochs, learning_rate=learning_rate)
@@ -75,7 +77,7 @@ def sft_gen(
         patience=patience,
     )
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
-    files = [path for path in (template, deepspeed, _local(base_model)) if path is not None]
+    files = [path for path in (template, own_file(deepspeed), _local(base_model)) if path is not None]
     decides = {key: value for key, value in vars(options).items() if key != "checkpoint_steps"}
     with stage_run(workdir, name, options=decides, files=files, force=force) as run:
         if run.up_to_date and run.manifest:
@@ -107,7 +109,7 @@ def sft_gen(
                 best_by=BEST_BY,
             )
         if swing:
-            _tell(facts["validation"], swing.real_recall)
+            _tell(facts["validation"])
         return run.publish(**facts)
 
 
@@ -130,14 +132,14 @@ def _validation(
             "valid_recall@10": recall_at_10(ranked, held_out),
             "valid_recall@10_tail": recall_at_10(ranked, held_out, relevant=catalogue.is_train_tail),
             BEST_BY: swing.recall(held_out.users, ranked),
-            "valid_recall@10_real_swing": swing.real_recall,
+            REAL_SWING: swing.real_recall,
         }
 
     return evaluate
 
 
-def _tell(figures: Mapping[str, float], real_recall: float) -> None:
-    fused, own = figures[BEST_BY], figures["valid_recall@10"]
+def _tell(figures: Mapping[str, float]) -> None:
+    fused, own, real_recall = figures[BEST_BY], figures["valid_recall@10"], figures[REAL_SWING]
     notice(
         f"validation Recall@10: Swing on the real log {real_recall:.4f}, with the generator's candidates {fused:.4f} "
         f"({fused / real_recall - 1:+.1%}); the generator itself {own:.4f}"

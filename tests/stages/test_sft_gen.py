@@ -220,7 +220,7 @@ def test_training_that_breaks_down_publishes_nothing(workdir, capsys):
         (
             ["--batch-size", 10, "--gradient-accumulation", 3],
             2,
-            "--batch-size 10 cannot be split over 1 processes and 3",
+            "--batch-size 10 cannot be split over 3 accumulation",
         ),
         (["--attention", "flash_attention_2"], 1, "use --attention auto or sdpa"),
     ],
