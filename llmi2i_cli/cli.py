@@ -215,6 +215,11 @@ def sft_gen(
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation figure before it ends; 0: all epochs.", min=0)
     ] = 0,
+    softmax: Annotated[
+        Literal["auto", "full", "sampled"],
+        typer.Option(help="Items a target is compared with: all, or a sample; auto samples above 1,000,000 items."),
+    ] = "auto",
+    sampled_items: Annotated[int, typer.Option(help="Items drawn a step by a sampled softmax.", min=1)] = 8192,
     resume: Resume = True,
     examples_only: Annotated[
         bool, typer.Option("--examples-only", help="Train nothing; write examples.jsonl for other trainers.")
@@ -244,6 +249,8 @@ def sft_gen(
         template=template,
         checkpoint_steps=checkpoint_steps,
         patience=patience,
+        softmax=softmax,
+        sampled_items=sampled_items,
         resume=resume,
         examples_only=examples_only,
         force=force,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from llmi2i_cli.errors import UsageError
 
+FULL_SOFTMAX_ITEMS = 1_000_000  # up to so many items `--softmax auto` compares a target with all of them
+
 
 @dataclass(frozen=True)
 class GeneratorOptions:
@@ -26,6 +28,12 @@ class GeneratorOptions:
     template: Path | None = None
     checkpoint_steps: int = 0
     patience: int = 0
+    softmax: str = "auto"
+    sampled_items: int = 8192
+
+    def samples(self, n_items: int) -> bool:
+        """Whether the softmax of a catalogue of this size runs over a sample of it."""
+        return self.softmax == "sampled" or (self.softmax == "auto" and n_items > FULL_SOFTMAX_ITEMS)
 
 
 def check_positive(**options: float | None) -> None:

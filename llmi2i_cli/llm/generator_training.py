@@ -18,6 +18,7 @@ from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
 from llmi2i_cli.llm.generate import Generator, pad_token_of
 from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.item_model import GeneratorModel
+from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, generator_sequence, read_template
@@ -114,6 +115,9 @@ def train_generator(
         dropout=defaults.dropout,
         titles=base.title_words,
         loss_dtype=loss_dtype(),
+        sampler=ItemSampler.of_counts(histories.item_counts(), options.sampled_items)
+        if options.samples(catalogue.n_items)
+        else None,
     )
     weights = item_weights(catalogue, options.alpha, options.beta)
     examples = GeneratorExamples(prepared.pieces, histories, weights, prepared.max_length)

@@ -25,6 +25,7 @@ class _ItemCrossEntropy(torch.autograd.Function):
         table: torch.Tensor,  # (V, D)
         targets: torch.Tensor,  # (T,)
         weights: torch.Tensor,  # (T,)
+        offsets: torch.Tensor | None,  # (V,)
         dtype: torch.dtype,
     ) -> torch.Tensor:
         need_gradient = hidden.requires_grad or table.requires_grad
@@ -39,11 +40,13 @@ class _ItemCrossEntropy(torch.autograd.Function):
             part = slice(start, start + chunk)
             target, weight = targets[part, None], weights[part, None].to(exact)
             logits = hidden_low[part] @ table_low.T  # (C, V)
-            target_logit = logits.gather(1, target).to(exact)
+            target_logit = logits.gather(1, target)
+            if offsets is not None:
+                logits.add_(offsets.to(dtype)).scatter_(1, target, target_logit)
             largest = logits.amax(1, keepdim=True)
             exponentials = logits.sub_(largest).exp_()
             normaliser = exponentials.sum(1, keepdim=True, dtype=exact)
-            total += ((normaliser.log() + largest.to(exact) - target_logit) * weight).sum()
+            total += ((normaliser.log() + largest.to(exact) - target_logit.to(exact)) * weight).sum()
             if need_gradient:
                 gradient = exponentials.mul_((weight / normaliser).to(dtype))
                 gradient.scatter_add_(1, target, -weight.to(dtype))
@@ -55,7 +58,7 @@ class _ItemCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         hidden_gradient, table_gradient = ctx.saved_tensors
-        return hidden_gradient * grad, table_gradient * grad, None, None, None
+        return hidden_gradient * grad, table_gradient * grad, None, None, None, None
 
 
 def weighted_item_cross_entropy(
@@ -64,6 +67,7 @@ def weighted_item_cross_entropy(
     targets: torch.Tensor,
     weights: torch.Tensor,
     *,
+    offsets: torch.Tensor | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Sum of weighted cross entropies; the caller divides by its normaliser.
@@ -74,6 +78,7 @@ def weighted_item_cross_entropy(
     table : float (V, D), output rows of the item tokens
     targets : int64 (T,), item indices in ``0 .. V - 1``
     weights : float (T,), alpha for a long-tail target, beta for another
+    offsets : float (V,), added to the logits of all items but the target's own: what a sampled item stands for
     dtype : of logits and probabilities within a chunk; sums are float32 at least. bfloat16 is faster where
         the hardware multiplies it, at a relative error of the gradient below 1%.
 
@@ -81,5 +86,5 @@ def weighted_item_cross_entropy(
     -------
     scalar, float32 (float64 if `dtype` is)
     """
-    total: torch.Tensor = _ItemCrossEntropy.apply(hidden, table, targets, weights, dtype)
+    total: torch.Tensor = _ItemCrossEntropy.apply(hidden, table, targets, weights, offsets, dtype)
     return total

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from llmi2i_cli.llm.item_loss import weighted_item_cross_entropy
+from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import attention_mask
 
 if TYPE_CHECKING:
@@ -86,17 +87,22 @@ class TitleWords(nn.Module):
         total = np.bincount(item_of, weights=weight, minlength=len(lengths))
         weight = weight / np.maximum(total, 1e-9)[item_of]
         self.tokens: torch.Tensor
-        self.offsets: torch.Tensor
+        self.ptr: torch.Tensor
         self.weights: torch.Tensor
         self.register_buffer("tokens", torch.from_numpy(titles.tokens), persistent=False)
-        self.register_buffer("offsets", torch.from_numpy(titles.ptr[:-1]), persistent=False)
+        self.register_buffer("ptr", torch.from_numpy(titles.ptr), persistent=False)
         self.register_buffer("weights", torch.from_numpy(weight.astype(np.float32)), persistent=False)
 
-    def forward(self, words: torch.Tensor) -> torch.Tensor:
-        """Title vectors, (n_items, D), from the word embeddings, (base_vocab, D)."""
-        return functional.embedding_bag(
-            self.tokens, words, self.offsets, mode="sum", per_sample_weights=self.weights.to(words.dtype)
-        )
+    def forward(self, words: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
+        """Title vectors of all items or of some, (n_items, D), from the word embeddings, (base_vocab, D)."""
+        tokens, starts, weights = self.tokens, self.ptr[:-1], self.weights
+        if items is not None:
+            lengths = self.ptr[items + 1] - self.ptr[items]
+            starts = lengths.cumsum(0) - lengths
+            entries = torch.repeat_interleave(self.ptr[items] - starts, lengths)
+            entries += torch.arange(len(entries), device=entries.device)
+            tokens, weights = tokens[entries], weights[entries]
+        return functional.embedding_bag(tokens, words, starts, mode="sum", per_sample_weights=weights.to(words.dtype))
 
 
 class ItemModel(nn.Module):
@@ -124,14 +130,20 @@ class ItemModel(nn.Module):
     def llm(self) -> PreTrainedModel:
         return self._llm[0]
 
-    def input_table(self) -> torch.Tensor:
-        """Embeddings of all tokens, (vocabulary, D), title words added to their items."""
+    def input_table(self, items: torch.Tensor | None = None) -> torch.Tensor:
+        """Embeddings of all tokens, (vocabulary, D), title words added to their items.
+
+        With `items`, int64 (C,): those of the words and of these items alone, (base_vocab + C, D).
+        """
         table: torch.Tensor = self.llm.get_input_embeddings().weight
+        start, stop = self.layout.item_rows.start, self.layout.item_rows.stop
+        if items is not None:
+            table = table[torch.cat([torch.arange(start, device=items.device), start + items])]
+            stop = start + len(items)
         if self.title_words is None:
             return table
-        words = self.title_words(table[: self.layout.base_vocab])
-        items = self.layout.item_rows
-        return torch.cat([table[: items.start], table[items] + words, table[items.stop :]])
+        words = self.title_words(table[:start], items)
+        return torch.cat([table[:start], table[start:stop] + words, table[stop:]])
 
     def states(
         self,
@@ -170,16 +182,25 @@ class ItemModel(nn.Module):
 
 
 class GeneratorModel(ItemModel):
-    """Next-item model; its forward is the loss of eq. (2)."""
+    """Next-item model; its forward is the loss of eq. (2), over all items or those that `sampler` draws."""
 
-    def __init__(self, *args: Any, loss_dtype: torch.dtype = torch.float32, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        loss_dtype: torch.dtype = torch.float32,
+        sampler: ItemSampler | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
-        self.loss_dtype = loss_dtype
+        self.loss_dtype, self.sampler = loss_dtype, sampler
 
-    def output_rows(self, input_table: torch.Tensor) -> torch.Tensor:
-        """Output rows of the item tokens, (n_items, D)."""
-        table = input_table if self.head is None else self.head.weight
-        return table[self.layout.item_rows]
+    def output_rows(self, input_table: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
+        """Output rows of the item tokens, (n_items, D); with `items`, as in `input_table`, of these alone, (C, D)."""
+        start, stop = self.layout.item_rows.start, self.layout.item_rows.stop
+        if self.head is None:
+            return input_table[start : stop if items is None else start + len(items)]
+        rows: torch.Tensor = self.head.weight[slice(start, stop) if items is None else start + items]
+        return rows
 
     def forward(
         self,
@@ -196,9 +217,16 @@ class GeneratorModel(ItemModel):
 
         `labels` int64 (M,): the item index to be predicted at each output; `weights` float32 (M,).
         """
-        table = self.input_table()
+        items = offsets = None
+        if self.sampler is not None:
+            start, tokens = self.layout.base_vocab, rows["input_ids"]
+            items, offsets = self.sampler.draw(torch.cat([labels, tokens[tokens >= start] - start]))
+            labels = torch.searchsorted(items, labels)
+            rows["input_ids"] = torch.where(tokens < start, tokens, start + torch.searchsorted(items, tokens - start))
+        table = self.input_table(items)
         states = self.states(table, **rows)
-        total = weighted_item_cross_entropy(states, self.output_rows(table), labels, weights, dtype=self.loss_dtype)
+        output = self.output_rows(table, items)
+        total = weighted_item_cross_entropy(states, output, labels, weights, offsets=offsets, dtype=self.loss_dtype)
         return {"loss": total / (len(labels) if num_items_in_batch is None else num_items_in_batch)}
 
 

@@ -38,6 +38,8 @@ def sft_gen(
     template: Path | None = None,
     checkpoint_steps: int = 0,
     patience: int = 0,
+    softmax: str = "auto",
+    sampled_items: int = 8192,
     resume: bool = True,
     examples_only: bool = False,
     force: bool = False,
@@ -58,7 +60,9 @@ def sft_gen(
     from llmi2i_cli.llm.deepspeed_config import own_file
     from llmi2i_cli.llm.generator_options import GeneratorOptions, check_positive
 
-    check_positive(epochs=epochs, learning_rate=learning_rate)
+    if softmax not in ("auto", "full", "sampled"):
+        raise UsageError(f"--softmax is auto, full or sampled, not {softmax}")
+    check_positive(epochs=epochs, learning_rate=learning_rate, sampled_items=sampled_items)
 
     options = GeneratorOptions(
         base_model=base_model,
@@ -75,6 +79,8 @@ def sft_gen(
         template=template,
         checkpoint_steps=checkpoint_steps,
         patience=patience,
+        softmax=softmax,
+        sampled_items=sampled_items,
     )
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
     files = [path for path in (template, own_file(deepspeed), _local(base_model)) if path is not None]

@@ -30,6 +30,19 @@ def test_the_train_tail_weighs_alpha():
     assert item_weights(CATALOGUE, 4, 0.5).tolist() == [0.5, 4, 0.5, 0.5, 4, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
+@pytest.mark.parametrize(
+    "softmax, n_items, samples",
+    [
+        ("auto", 1_000_000, False),
+        ("auto", 1_000_001, True),
+        ("full", 10_000_000, False),
+        ("sampled", 10, True),
+    ],
+)
+def test_a_large_catalogue_is_sampled_unless_said_otherwise(softmax, n_items, samples):
+    assert options(softmax=softmax).samples(n_items) is samples
+
+
 def test_users_with_nothing_to_predict_are_no_examples():
     log = Histories.from_rows([[3], [], [1, 2], [4], [5, 6, 7]], N_ITEMS)
     weights = item_weights(CATALOGUE, 4, 1)

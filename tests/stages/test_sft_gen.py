@@ -90,6 +90,17 @@ def test_a_second_run_does_nothing_and_another_seed_trains_again(workdir, capsys
     assert contents(workdir)["model/model.safetensors"] != before["model/model.safetensors"]
 
 
+def test_a_sampled_softmax_trains_another_model_and_does_not_ask_for_all_items(workdir, monkeypatch):
+    assert run("sft-gen", *QUICK, "-w", workdir) == 0
+    full = contents(workdir)
+    given = ("--softmax", "sampled", "--sampled-items", 50)
+    assert run("sft-gen", *QUICK, *given, "-w", workdir) == 0
+    found = contents(workdir)
+    assert found["model/model.safetensors"] != full["model/model.safetensors"]
+    assert run("sft-gen", *QUICK, *given, "--force", "-w", workdir) == 0
+    assert contents(workdir) == found
+
+
 def stop_at(monkeypatch, title, step):
     update = ProgressBar.update
 
