@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BLOCK_USERS = 1024
+CHUNK_LOGITS = 2 << 20  # logits held at once: 8 MB, what the last-level cache takes,
+FEWEST_USERS = 64  # but for so many users at least, or else reading the table would take longer than multiplying it
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,23 @@ def rank_block(
     rows = pack(sequences, generator.pad_token)
     table = model.input_table()
     states = model.states(table, **{name: value.to(device) for name, value in vars(rows).items()})
-    logits = states.float() @ model.output_rows(table).float().T  # (n_users, n_items); in bfloat16 many would tie
-    if seen is not None:
-        owner = np.repeat(np.arange(len(users)), [len(seen.row(user)) for user in users])
-        items = np.concatenate([seen.row(user) for user in users]) if len(users) else np.zeros(0, np.int32)
-        logits[torch.from_numpy(owner).to(device), torch.from_numpy(items).long().to(device)] = -torch.inf
-    logprobs = torch.log_softmax(logits, dim=1).masked_fill(logits == -torch.inf, -torch.inf)  # all seen: no NaN
-    found = min(top_n, logits.shape[1])
-    values, chosen = logprobs.topk(found, dim=1)
+    states, output = states.float(), model.output_rows(table).float()  # in bfloat16 many logits would tie
+    found = min(top_n, len(output))
     items_out = np.full((len(users), top_n), -1, np.int32)
     logprobs_out = np.full((len(users), top_n), -np.inf, np.float32)
-    items_out[:, :found] = chosen.cpu().numpy()
-    logprobs_out[:, :found] = values.cpu().numpy()
+    width = max(FEWEST_USERS, CHUNK_LOGITS // len(output))
+    for start in range(0, len(users), width):
+        part = slice(start, start + width)
+        logits = states[part] @ output.T  # (C, n_items)
+        if seen is not None:
+            rows_seen = [seen.row(user) for user in users[part]]
+            owner = np.repeat(np.arange(len(rows_seen)), [len(row) for row in rows_seen])
+            items = np.concatenate(rows_seen)
+            logits[torch.from_numpy(owner).to(device), torch.from_numpy(items).long().to(device)] = -torch.inf
+        values, chosen = logits.topk(found, dim=1)
+        logprobs = values - logits.logsumexp(dim=1, keepdim=True)
+        items_out[part, :found] = chosen.cpu().numpy()
+        logprobs_out[part, :found] = logprobs.masked_fill(values == -torch.inf, -torch.inf).cpu().numpy()  # no NaN
     items_out[np.isneginf(logprobs_out)] = -1
     return items_out, logprobs_out
 

@@ -53,8 +53,10 @@ def brute_force(generator, user, history, seen):
     return sorted(zip(logprobs, unseen, strict=True), reverse=True)
 
 
-@pytest.mark.parametrize("history", [1, 5, 10])
-def test_a_block_equals_one_prompt_a_user(generator, histories, history):
+@pytest.mark.parametrize("history, users_at_once", [(1, 64), (5, 64), (10, 64), (10, 15), (10, 4), (10, 1)])
+def test_a_block_equals_one_prompt_a_user(generator, histories, history, users_at_once, monkeypatch):
+    monkeypatch.setattr(generate, "CHUNK_LOGITS", 0)
+    monkeypatch.setattr(generate, "FEWEST_USERS", users_at_once)
     users = list(range(0, N_USERS, 2))
     items, logprobs = rank_block(generator, users, histories, histories, history=history, top_n=7)
     assert (items.dtype, logprobs.dtype, items.shape) == (np.int32, np.float32, (15, 7))
