@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
-CHUNK_LOGITS = 4 << 20  # logits held at once: 8 MB in bf16, what a core's share of the last-level cache takes
+CHUNK_LOGITS = 4 << 20  # logits held at once: 8 MB in bf16, what a core's share of the last-level cache takes;
+GPU_CHUNK_LOGITS = 256 << 20  # a GPU wants large products more than small buffers
+FEWEST_TARGETS = 128  # but of so many targets at least: each chunk reads and writes whole tables
 
 
 class _ItemCrossEntropy(torch.autograd.Function):
@@ -35,7 +37,7 @@ class _ItemCrossEntropy(torch.autograd.Function):
         exact = torch.promote_types(dtype, torch.float32)  # of sums over many terms
         table_gradient = torch.zeros_like(table, dtype=exact)
         total = torch.zeros((), dtype=exact, device=hidden.device)
-        chunk = max(16, CHUNK_LOGITS // len(table))
+        chunk = max(FEWEST_TARGETS, (GPU_CHUNK_LOGITS if hidden.is_cuda else CHUNK_LOGITS) // len(table))
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             target, weight = targets[part, None], weights[part, None].to(exact)

@@ -8,6 +8,11 @@ from llmi2i_cli.llm import item_loss
 from llmi2i_cli.llm.item_loss import weighted_item_cross_entropy
 
 
+def cut_into_chunks(monkeypatch, targets):
+    monkeypatch.setattr(item_loss, "CHUNK_LOGITS", 0)
+    monkeypatch.setattr(item_loss, "FEWEST_TARGETS", targets)
+
+
 def plain_loss(hidden, table, targets, weights):
     """The twin: all logits at once, torch's own cross entropy, autograd."""
     return (functional.cross_entropy(hidden @ table.T, targets, reduction="none") * weights).sum()
@@ -33,7 +38,7 @@ def relative_error(found, expected):
 @pytest.mark.parametrize("n_targets", [1, 15, 16, 17, 32, 33, 100])
 @pytest.mark.parametrize("chunk", [16, 33, 1000])
 def test_value_and_gradients_whatever_the_chunks(monkeypatch, n_targets, chunk):
-    monkeypatch.setattr(item_loss, "CHUNK_LOGITS", chunk * 30)
+    cut_into_chunks(monkeypatch, chunk)
     hidden, table, targets, weights = problem(n_targets, 30)
     found = value_and_gradients(weighted_item_cross_entropy(hidden, table, targets, weights), hidden, table)
     hidden, table = (x.detach().double().requires_grad_() for x in (hidden, table))
@@ -43,7 +48,7 @@ def test_value_and_gradients_whatever_the_chunks(monkeypatch, n_targets, chunk):
 
 
 def test_in_float64_it_is_as_exact_as_torch(monkeypatch):
-    monkeypatch.setattr(item_loss, "CHUNK_LOGITS", 16 * 12)
+    cut_into_chunks(monkeypatch, 16)
     hidden, table, targets, weights = problem(40, 12, dtype=torch.float64)
     loss = weighted_item_cross_entropy(hidden, table, targets, weights, dtype=torch.float64)
     found = value_and_gradients(loss, hidden, table)
@@ -54,7 +59,7 @@ def test_in_float64_it_is_as_exact_as_torch(monkeypatch):
 
 
 def test_gradcheck(monkeypatch):
-    monkeypatch.setattr(item_loss, "CHUNK_LOGITS", 16 * 5)
+    cut_into_chunks(monkeypatch, 16)
     hidden, table, targets, weights = problem(20, 5, width=3, dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda h, t: weighted_item_cross_entropy(h, t, targets, weights, dtype=torch.float64) * 0.3, (hidden, table)
