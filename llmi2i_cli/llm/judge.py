@@ -32,7 +32,7 @@ from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, build_pieces, discriminator_sequence
 from llmi2i_cli.processes import is_first, local_rank
 
-BLOCK_USERS = 256  # users judged at a time
+BLOCK_USERS = 16  # users judged at a time: some thousand tokens, whose states a cache holds
 BUCKETS = "feature_buckets.json"
 
 
