@@ -31,6 +31,7 @@ from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.swing import swing_neighbours, user_weights
 from tests.benchmarks.naive_swing import naive_swing
+from tests.benchmarks.own_process import peak_mib
 
 TOP_K = 200
 SMOOTHING = 5.0
@@ -142,12 +143,6 @@ def compare_bm25(name: str, histories: Histories, runs: int) -> None:
         theirs = np.sort(similarity.data[item])[::-1][:TOP_K]
         np.testing.assert_allclose(neighbours.scores[item][: len(theirs)], theirs, rtol=1e-5, atol=1e-9)
     print(f"  BM25                  {ours_s:8.3f} s   {peer_s / ours_s:6.1f} x as fast as implicit's ({peer_s:.3f} s)")
-
-
-def peak_mib() -> float:
-    """Peak resident memory since the last reset, MiB (Linux)."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 
 
 def grow_swing(cap: int = 1000) -> None:

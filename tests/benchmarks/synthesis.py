@@ -1,0 +1,252 @@
+"""What proposing and judging cost, against the same by the book, in the same run.
+
+    python -m tests.benchmarks.synthesis [--data FOLDER] [--users N] [--peer-users N]
+
+FOLDER holds sequences.txt and items.csv; without it a shop is simulated. The weights are random (spread as trained
+ones are): what is measured does not depend on them.
+
+- `rank_users`, as `synthesize` runs it, 30 items a user, against transformers' `generate`: beam search of width 30 for
+  one new token, left padded in batches, the item tokens that the user has not seen allowed by
+  `prefix_allowed_tokens_fn`. Items and log-probabilities must agree.
+- `judge`, as `filter` runs it, 20 candidates a user behind one shared history, against one prompt a pair: sorted by
+  length, right padded in batches, the two answers' logits alone. The log-odds must agree to 1e-3. Once with the bare
+  prompt of the presets, once with the shipped template and the titles in the prompt, as for a base with weights.
+
+Each runs in a process of its own, whose peak memory is shown; the peers on a part of the users, because they take long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig
+
+from llmi2i_cli.llm.bases import answer_tokens, load_base
+from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
+from llmi2i_cli.llm.item_model import DiscriminatorModel
+from llmi2i_cli.llm.judge import Discriminator, judge
+from llmi2i_cli.llm.positions import HISTORY
+from llmi2i_cli.llm.prompts import BARE, build_pieces, discriminator_sequence, query_sequence, read_template
+from tests.benchmarks.own_process import in_own_process
+from tests.benchmarks.shop import Shop, default_training, prepare_shop
+
+WIDTH = 30  # items a user, beams
+BEAM_USERS = 32  # users a batch of the beam search; 16 and 64 are slower
+N_CANDIDATES, N_FEATURES, BUCKETS = 20, 5, 16
+PAIRS = 128  # a batch; 512 are slower
+
+
+@dataclass(frozen=True)
+class Timed:
+    seconds: float
+    users: int
+    results: tuple[NDArray[Any], ...]
+
+
+@torch.no_grad()
+def spread(model: torch.nn.Module) -> None:
+    """Weights as far apart as trained ones; fresh ones hardly tell one history from another."""
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(8)
+
+
+def timed(work: Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]], users: NDArray[np.int64]) -> Timed:
+    work(users[:BEAM_USERS])
+    start = time.perf_counter()
+    results = work(users)
+    return Timed(time.perf_counter() - start, len(users), results)
+
+
+def a_generator(workdir: Path) -> tuple[Shop, Generator]:
+    shop = Shop.read(workdir)
+    generator = default_training(shop).generator
+    generator.model.eval().merge_title_words()
+    spread(generator.model)
+    return shop, generator
+
+
+def rank(workdir: Path, users: NDArray[np.int64]) -> Timed:
+    shop, generator = a_generator(workdir)
+    log = shop.histories
+
+    def work(users: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        blocks = list(rank_users(generator, users, log, log, history=HISTORY, top_n=WIDTH))
+        return np.concatenate([items for items, _ in blocks]), np.concatenate([scores for _, scores in blocks])
+
+    return timed(work, users)
+
+
+def beam_search(workdir: Path, users: NDArray[np.int64]) -> Timed:
+    shop, generator = a_generator(workdir)
+    log, llm, layout = shop.histories, generator.model.llm, generator.model.layout
+    config = GenerationConfig(
+        max_new_tokens=1,
+        num_beams=WIDTH,
+        num_return_sequences=WIDTH,
+        do_sample=False,
+        length_penalty=0.0,
+        renormalize_logits=True,
+        return_dict_in_generate=True,
+        output_scores=True,
+        pad_token_id=generator.pad_token,
+    )
+
+    def search(users: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        unseen = torch.ones(len(users), layout.n_items, dtype=torch.bool)
+        for row, user in enumerate(users.tolist()):
+            unseen[row, torch.from_numpy(log.row(user)).long()] = False
+        allowed = [layout.base_vocab + row.nonzero().flatten() for row in unseen]
+        prompts = [
+            torch.from_numpy(
+                query_sequence(generator.pieces, user, log.row(user)[-HISTORY:], generator.max_length).tokens
+            )
+            for user in users.tolist()
+        ]
+        tokens = pad_sequence(prompts, batch_first=True, padding_side="left", padding_value=generator.pad_token)
+        mask = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
+        found = llm.generate(
+            tokens,
+            attention_mask=mask,
+            generation_config=config,
+            prefix_allowed_tokens_fn=lambda row, _: allowed[row],
+        )
+        items = found.sequences[:, -1].reshape(len(users), WIDTH) - layout.base_vocab
+        return items.numpy(), found.sequences_scores.reshape(len(users), WIDTH).numpy()
+
+    def work(users: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        batches = [search(users[first : first + BEAM_USERS]) for first in range(0, len(users), BEAM_USERS)]
+        return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+
+    with torch.no_grad():
+        return timed(work, users)
+
+
+def assert_same_lists(ours: tuple[NDArray[Any], ...], theirs: tuple[NDArray[Any], ...]) -> None:
+    """The same log-probabilities in order, and the same items but where the last places tie."""
+    items, logprobs = ours
+    their_items, their_logprobs = theirs
+    np.testing.assert_allclose(logprobs, their_logprobs, atol=1e-3)
+    for row, (mine, other) in enumerate(zip(items, their_items, strict=True)):
+        clear = logprobs[row] > logprobs[row, -1] + 1e-3
+        assert set(mine[clear]) <= set(other), f"user {row}: the lists differ"
+
+
+def a_discriminator(workdir: Path, titles_in_prompt: bool) -> tuple[Shop, Discriminator]:
+    shop = Shop.read(workdir)
+    base = load_base("llama-tiny", shop.catalogue, attention="sdpa", seed=1, n_evidence=N_FEATURES * BUCKETS)
+    yes, no = answer_tokens(base.tokenizer)
+    model = DiscriminatorModel(base.llm, base.layout, titles=base.title_words, yes_token=yes, no_token=no).eval()
+    model.merge_title_words()
+    spread(model)
+    template = read_template(None, "discriminator") if titles_in_prompt else BARE["discriminator"]
+    titles = base.titles if titles_in_prompt else None
+    pieces = build_pieces(base.tokenizer, base.layout, template, profiles=None, titles=titles)
+    return shop, Discriminator(model, pieces, pad_token_of(base.tokenizer), 1024 if titles_in_prompt else 64)
+
+
+def pairs_of(users: NDArray[np.int64], n_items: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Candidates (n_users, N_CANDIDATES) and their feature tokens (n_users, N_CANDIDATES, N_FEATURES), by user."""
+    drawn = [np.random.default_rng(user) for user in users.tolist()]
+    candidates = np.stack([rng.integers(0, n_items, N_CANDIDATES) for rng in drawn])
+    buckets = np.stack([rng.integers(0, BUCKETS, (N_CANDIDATES, N_FEATURES)) for rng in drawn])
+    return candidates.astype(np.int32), (buckets + np.arange(N_FEATURES) * BUCKETS).astype(np.int32)
+
+
+def judge_together(workdir: Path, titles_in_prompt: bool, users: NDArray[np.int64]) -> Timed:
+    shop, discriminator = a_discriminator(workdir, titles_in_prompt)
+
+    def work(users: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        candidates, tokens = pairs_of(users, shop.catalogue.n_items)
+        ptr = np.arange(len(users) + 1) * N_CANDIDATES
+        flat = tokens.reshape(-1, N_FEATURES)
+        return (judge(discriminator, users, shop.histories.take(users), ptr, candidates.flatten(), flat),)
+
+    return timed(work, users)
+
+
+def judge_pair_by_pair(workdir: Path, titles_in_prompt: bool, users: NDArray[np.int64]) -> Timed:
+    shop, discriminator = a_discriminator(workdir, titles_in_prompt)
+    model, pieces = discriminator.model, discriminator.pieces
+    table = model.llm.get_output_embeddings().weight
+    difference = table[model.yes_token] - table[model.no_token]
+
+    def work(users: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        candidates, tokens = pairs_of(users, shop.catalogue.n_items)
+        prompts = [
+            torch.from_numpy(
+                discriminator_sequence(
+                    pieces,
+                    user,
+                    shop.histories.row(user)[-HISTORY:],
+                    candidates[row, [k]],
+                    tokens[row, [k]],
+                    discriminator.max_length,
+                ).tokens
+            )
+            for row, user in enumerate(users.tolist())
+            for k in range(N_CANDIDATES)
+        ]
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        odds = torch.empty(len(prompts))
+        for first in range(0, len(order), PAIRS):
+            part = order[first : first + PAIRS]
+            batch = pad_sequence([prompts[index] for index in part], batch_first=True)
+            states = model.decoder(input_ids=batch, use_cache=False).last_hidden_state
+            last = torch.tensor([len(prompts[index]) - 1 for index in part])
+            odds[part] = states[torch.arange(len(part)), last] @ difference
+        return (odds.numpy(),)
+
+    with torch.no_grad():
+        return timed(work, users)
+
+
+def show(name: str, unit: str, per_user: int, ours: tuple[Timed, float], peer: tuple[Timed, float]) -> None:
+    rates = [found.users * per_user / found.seconds for found, _ in (ours, peer)]
+    print(
+        f"{name}: {rates[0]:,.0f} {unit} a second, peak {ours[1]:,.0f} MiB; the peer {rates[1]:,.0f}, "
+        f"peak {peer[1]:,.0f} MiB; ours {rates[0] / rates[1]:.1f} x as fast, equal results"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with sequences.txt and items.csv")
+    parser.add_argument("--users", type=int, default=4096)
+    parser.add_argument("--peer-users", type=int, default=128)
+    options = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = Path(folder)
+        prepare_shop(options.data, workdir)
+        histories = Shop.read(workdir).histories
+        shown = np.minimum(histories.lengths, HISTORY)
+        users = np.argsort(-shown, kind="stable")[: options.users]
+        few = users[: options.peer_users]
+        print(f"{len(users):,} users with the longest histories, {shown[users].mean():.1f} items of each shown")
+        ours, peer = in_own_process(rank, workdir, users), in_own_process(beam_search, workdir, few)
+        assert_same_lists(tuple(part[: len(few)] for part in ours[0].results), peer[0].results)
+        show(f"rank_users, {WIDTH} items of {histories.n_items:,}, against beam search", "users", 1, ours, peer)
+        for titles_in_prompt, prompt in ((False, "the bare prompt"), (True, "template and titles in the prompt")):
+            some = users[: len(users) // 4]
+            ours = in_own_process(judge_together, workdir, titles_in_prompt, some)
+            peer = in_own_process(judge_pair_by_pair, workdir, titles_in_prompt, few)
+            odds = ours[0].results[0][: len(few) * N_CANDIDATES]
+            np.testing.assert_allclose(odds, peer[0].results[0], atol=1e-3)
+            show(f"judge, {N_CANDIDATES} candidates a user, {prompt}", "pairs", N_CANDIDATES, ours, peer)
+
+
+if __name__ == "__main__":
+    main()
