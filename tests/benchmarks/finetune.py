@@ -48,7 +48,7 @@ from transformers.utils import logging as transformers_logging
 from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
-from llmi2i_cli.llm.generator_training import GeneratorExamples, train_generator, validation_recall
+from llmi2i_cli.llm.generator_training import GeneratorExamples, train_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import attention_mask, pack
 from tests.benchmarks.own_process import in_own_process
@@ -303,10 +303,7 @@ def train(kind: str, workdir: Path, n_users: int, epochs: float, steps: int, jud
         else:
             loss = train_plainly(training, epochs, steps, clock, packed=kind == PACKED)
     targets = sum(len(training.examples.sequence(index)[1]) for index in range(len(training.examples)))
-    recall = {}
-    if judged:
-        training.model.eval()
-        recall = dict(validation_recall(training.generator, shop.histories, shop.validation, shop.catalogue))
+    recall = shop.recall(training.generator) if judged else {}
     steps_per_epoch = training.steps_per_epoch
     return Outcome(clock.step_s, targets / steps_per_epoch, steps_per_epoch, clock.start_s, loss, recall)
 
@@ -344,8 +341,8 @@ def train_with_and_without_text(workdir: Path, n_users: int, epochs: float) -> N
         training = default_training(shop)
         with tempfile.TemporaryDirectory() as folder:
             train_ours(training, epochs, 10**9, Path(folder), Clock())
-        found = validation_recall(training.generator, shop.histories, shop.validation, shop.catalogue)
-        print(f"  {name:8} text: " + ", ".join(f"{key} {value:.4f}" for key, value in found.items()))
+        found = ", ".join(f"{key} {value:.4f}" for key, value in shop.recall(training.generator).items())
+        print(f"  {name:8} text: {found}")
 
 
 def train_on_catalogue(n_items: int, steps: int, softmax: str) -> tuple[float, float]:
@@ -366,7 +363,6 @@ def train_on_catalogue(n_items: int, steps: int, softmax: str) -> tuple[float, f
             catalogue,
             [""] * n_users,
             log,
-            None,
             partial=Path(folder) / "checkpoints",
             output=Path(folder) / "model",
             log=Path(folder) / "log.jsonl",

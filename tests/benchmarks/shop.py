@@ -12,7 +12,7 @@ import torch
 
 from llmi2i_cli.artifacts import Catalogue, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.llm.generate import Generator, pad_token_of
+from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
 from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, loss_dtype, prepare_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
@@ -60,6 +60,19 @@ class Shop:
             histories, validation = histories.take(chosen), validation.take(chosen)
             profiles = [profiles[user] for user in chosen]
         return cls(read_catalogue(workdir), histories, validation, profiles)
+
+    def recall(self, generator: Generator) -> dict[str, float]:
+        """Validation Recall@10 of a generator's own lists, of all targets and of those in the train tail."""
+        from llmi2i_cli.evaluation.metrics import distinct_items
+        from llmi2i_cli.evaluation.validation import HeldOut, recall_at_10  # loads Numba: not while memory counts
+
+        users = np.flatnonzero((self.validation.lengths > 0) & (self.histories.lengths > 0))
+        generator.model.eval()
+        blocks = rank_users(generator, users, self.histories, self.histories, history=generator.max_length, top_n=10)
+        ranked = np.concatenate([items for items, _ in blocks])
+        held_out = HeldOut(users, self.histories.take(users), distinct_items(self.validation.take(users)))
+        of_tail = recall_at_10(ranked, held_out, relevant=self.catalogue.is_train_tail)
+        return {"Recall@10": recall_at_10(ranked, held_out), "of targets in the train tail": of_tail}
 
     def without_text(self) -> Shop:
         """The same, all titles and texts empty."""
