@@ -7,50 +7,75 @@ Whoever then finds that all blocks are there, and has the lock of `StageRun.publ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from llmi2i_cli.artifacts import Schema, sink_table, write_table
-from llmi2i_cli.progress import ProgressBar
+from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import StageRun
 
 ROWS_PER_GROUP = 1 << 18
 
 
-def compute_blocks(
+@dataclass(frozen=True)
+class BlockedTable:
+    """An output ``NAME.parquet`` made in blocks: block b has the rows of `make(b)`, in the columns of `schema`."""
+
+    name: str
+    n_blocks: int
+    make: Callable[[int], pl.DataFrame]
+    schema: Schema
+
+    def path(self, run: StageRun, block: int) -> Path:
+        return run.partial / f"{self.name}-{block:06d}.parquet"
+
+
+def publish_in_blocks(
     run: StageRun,
-    name: str,
-    n_blocks: int,
-    make: Callable[[int], pl.DataFrame],
-    schema: Schema,
+    tables: Sequence[BlockedTable],
     *,
     shards: int,
     shard: int,
-    bar: ProgressBar,
-) -> None:
-    """Compute the blocks of one shard that are not there yet."""
-    mine = range(shard - 1, n_blocks, shards)
-    for done, block in enumerate(mine, start=1):
-        path = _path(run, name, block)
-        if not path.exists():
-            write_table(make(block), path, schema)
-        bar.update(done, len(mine))
+    title: str,
+    details: Callable[[], Mapping[str, Any]] = dict,
+) -> dict[str, Any] | None:
+    """Compute the blocks of one shard that are not there yet; with the last one, merge all and publish.
+
+    Parameters
+    ----------
+    title : of the progress bar
+    details : called when all is merged, for further entries of the manifest
+
+    Returns
+    -------
+    the manifest, or None when other shards have not finished yet
+    """
+    for table in tables:
+        mine = range(shard - 1, table.n_blocks, shards)
+        with progress_bar(f"{title} ({table.name})", len(mine)) as bar:
+            for block in mine:
+                if not (path := table.path(run, block)).exists():
+                    write_table(table.make(block), path, table.schema)
+                bar.advance()
+    with run.publishing() as published:
+        if published:
+            return published
+        missing = sum(not table.path(run, block).exists() for table in tables for block in range(table.n_blocks))
+        if missing:
+            notice(f"{run.stage.name}: shard {shard} of {shards} is done, {missing} blocks of other shards are not")
+            return None
+        rows = {f"{table.name}.parquet": _merge(run, table) for table in tables}
+        return run.publish(rows=rows, **details())
 
 
-def missing_blocks(run: StageRun, name: str, n_blocks: int) -> list[int]:
-    """Blocks that are still to be done, by this shard or by others."""
-    return [block for block in range(n_blocks) if not _path(run, name, block).exists()]
-
-
-def merge_blocks(run: StageRun, name: str, n_blocks: int, schema: Schema, output: Path) -> int:
+def _merge(run: StageRun, table: BlockedTable) -> int:
     """Write all blocks, in order, into one Parquet file, streaming; returns its rows."""
-    empty = pl.DataFrame(schema=dict(schema)).lazy()
-    parts = [pl.scan_parquet(_path(run, name, block), glob=False) for block in range(n_blocks)]
+    empty = pl.DataFrame(schema=dict(table.schema)).lazy()
+    parts = [pl.scan_parquet(table.path(run, block), glob=False) for block in range(table.n_blocks)]
+    output = run.output(f"{table.name}.parquet")
     sink_table(pl.concat([empty, *parts]), output, row_group_size=ROWS_PER_GROUP)
     return int(pl.scan_parquet(output, glob=False).select(pl.len()).collect().item())
-
-
-def _path(run: StageRun, name: str, block: int) -> Path:
-    return run.partial / f"{name}-{block:06d}.parquet"

@@ -8,10 +8,9 @@ import sys
 import polars as pl
 import pytest
 
-from llmi2i_cli.blocks import compute_blocks, merge_blocks, missing_blocks
+from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
 from llmi2i_cli.manifests import read_manifest
 from llmi2i_cli.pipeline import STAGES
-from llmi2i_cli.progress import ProgressBar
 from llmi2i_cli.workdir import shard_label, stage_run
 
 SCHEMA = {"user_id": pl.String, "value": pl.Int32}
@@ -56,12 +55,8 @@ def work(workdir, shards=1, shard=1, *, before=lambda block: None, force=False):
     with stage_run(workdir, "synthesize", options={}, shard=shard_label(shards, shard), force=force) as run:
         if run.up_to_date:
             return made, run.manifest
-        compute_blocks(run, "block", N_BLOCKS, make, SCHEMA, shards=shards, shard=shard, bar=ProgressBar("", None))
-        with run.publishing() as published:
-            if published or missing_blocks(run, "block", N_BLOCKS):
-                return made, published
-            rows = merge_blocks(run, "block", N_BLOCKS, SCHEMA, run.output("candidates.parquet"))
-            return made, run.publish(rows={"candidates.parquet": rows})
+        table = BlockedTable("candidates", N_BLOCKS, make, SCHEMA)
+        return made, publish_in_blocks(run, [table], shards=shards, shard=shard, title="Blocks")
 
 
 def result(workdir):
@@ -153,14 +148,17 @@ def test_shards_that_finish_at_once_merge_once(workdir, whole):
         process.stdin.flush()
     for process in running:
         _, error = process.communicate(timeout=60)
-        assert (process.returncode, error) == (0, "")
+        assert process.returncode == 0
+        assert all(line.startswith("synthesize: shard ") for line in error.splitlines())  # others are not done yet
     assert result(workdir) == whole
 
 
 def test_no_users_make_an_empty_table(workdir):
     with stage_run(workdir, "synthesize", options={"users": 0}) as run:
-        assert merge_blocks(run, "block", 0, SCHEMA, run.output("candidates.parquet")) == 0
-        assert pl.read_parquet(run.output("candidates.parquet")).schema == pl.Schema(SCHEMA)
+        table = BlockedTable("candidates", 0, block_table, SCHEMA)
+        manifest = publish_in_blocks(run, [table], shards=1, shard=1, title="", details=lambda: {"users": 0}) or {}
+    assert manifest["outputs"]["candidates.parquet"]["rows"] == manifest["users"] == 0
+    assert pl.read_parquet(workdir / "synthesize/candidates.parquet").schema == pl.Schema(SCHEMA)
 
 
 def test_a_full_disk_while_merging_is_an_error_of_the_disk(tmp_path, monkeypatch):

@@ -151,7 +151,7 @@ def test_stages_in_blocks(workdir, monkeypatch, small_blocks, stage, output):
     assert run(*command, "--force") == 0
     whole = results(workdir / stage)
     folder = cleared(workdir, stage)
-    block = "block" if stage == "synthesize" else "scored"
+    block = output.removesuffix(".parquet")
     marks = kill_at(f".partial-*/{block}-000001.parquet", folder, *command)
     resume(monkeypatch, *command)
     untouched(marks, [f"{block}-000000.parquet", f"{block}-000001.parquet"])

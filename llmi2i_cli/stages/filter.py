@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.progress import notice, progress_bar
+from llmi2i_cli.progress import notice
 from llmi2i_cli.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
@@ -46,28 +46,21 @@ def filter_candidates(
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts import SCORED, SCORED_REAL
-        from llmi2i_cli.blocks import compute_blocks, merge_blocks, missing_blocks
+        from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
 
         judge = _Judge(workdir, attention, min_confidence)
-        tables = {"scored": (judge.candidates_of_block, judge.n_candidate_blocks, SCORED)}
+        tables = [BlockedTable("scored", judge.n_candidate_blocks, judge.candidates_of_block, SCORED)]
         if include_real:
-            tables["scored-real"] = (judge.real_of_block, judge.n_real_blocks, SCORED_REAL)
-        for name, (make, n_blocks, schema) in tables.items():
-            with progress_bar(f"Filtering, blocks of users ({name})") as bar:
-                compute_blocks(run, name, n_blocks, make, schema, shards=shards, shard=shard, bar=bar)
-        with run.publishing() as published:
-            if published:
-                return published
-            missing = [b for name, (_, n_blocks, _) in tables.items() for b in missing_blocks(run, name, n_blocks)]
-            if missing:
-                notice(f"filter: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
-                return None
-            rows, kept = {}, {}
-            for name, (_, n_blocks, schema) in tables.items():
-                output = f"{name}.parquet"
-                rows[output] = merge_blocks(run, name, n_blocks, schema, run.output(output))
-                kept[output] = _kept(run.output(output))
-            return run.publish(rows=rows, kept=kept)
+            tables.append(BlockedTable("scored-real", judge.n_real_blocks, judge.real_of_block, SCORED_REAL))
+        outputs = [f"{table.name}.parquet" for table in tables]
+        return publish_in_blocks(
+            run,
+            tables,
+            shards=shards,
+            shard=shard,
+            title="Filtering, blocks of users",
+            details=lambda: {"kept": {output: _kept(run.output(output)) for output in outputs}},
+        )
 
 
 def _kept(path: Path) -> int:

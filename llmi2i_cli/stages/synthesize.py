@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError
-from llmi2i_cli.progress import notice, progress_bar
+from llmi2i_cli.progress import notice
 from llmi2i_cli.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def synthesize(
         import polars as pl
 
         from llmi2i_cli.artifacts import CANDIDATES, read_catalogue, read_histories, read_profiles, read_user_ids
-        from llmi2i_cli.blocks import compute_blocks, merge_blocks, missing_blocks
+        from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
         from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_block
 
         catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
@@ -71,17 +71,15 @@ def synthesize(
                 }
             )
 
-        n_blocks = -(-len(asked) // BLOCK_USERS)
-        with progress_bar("Synthesizing, blocks of users") as bar:
-            compute_blocks(run, "block", n_blocks, make, CANDIDATES, shards=shards, shard=shard, bar=bar)
-        with run.publishing() as published:
-            if published:
-                return published
-            if missing := missing_blocks(run, "block", n_blocks):
-                notice(f"synthesize: shard {shard} of {shards} is done, {len(missing)} blocks of other shards are not")
-                return None
-            rows = merge_blocks(run, "block", n_blocks, CANDIDATES, run.output("candidates.parquet"))
-            return run.publish(rows={"candidates.parquet": rows}, users=len(asked))
+        table = BlockedTable("candidates", -(-len(asked) // BLOCK_USERS), make, CANDIDATES)
+        return publish_in_blocks(
+            run,
+            [table],
+            shards=shards,
+            shard=shard,
+            title="Synthesizing, blocks of users",
+            details=lambda: {"users": len(asked)},
+        )
 
 
 def read_user_list(path: Path, user_ids: pl.Series) -> Any:
