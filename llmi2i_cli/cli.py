@@ -351,9 +351,7 @@ def filter_candidates(
         float,
         typer.Option(help="P(Yes) from which `keep` is set; a tuned fuse chooses its own.", min=0, max=1),
     ] = 0.5,
-    include_real: Annotated[
-        bool, typer.Option("--include-real", help="Experimental: judge the train interactions, too.")
-    ] = False,
+    include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions, too.")] = False,
     shards: Shards = 1,
     shard: Shard = 1,
     attention: Attention = "auto",
@@ -396,18 +394,29 @@ def fuse(
         float | None, typer.Option(help="Confidence they need.", show_default="tuned, or filter's keep", min=0, max=1)
     ] = None,
     order: Annotated[
-        Literal["rank", "confidence"] | None,
+        Literal["rank", "confidence", "random"] | None,
         typer.Option(
-            help="Which candidates come first: generator's or discriminator's.", show_default="tuned, or rank"
+            help="Which candidates come first: generator's, discriminator's or, as a control, any.",
+            show_default="tuned, or rank",
         ),
     ] = None,
     copied_history: Annotated[
         int | None,
         typer.Option(help="Latest interactions that a pseudo user copies.", show_default="tuned, or all", min=1),
     ] = None,
+    weight: Annotated[
+        Literal["one", "confidence"] | None,
+        typer.Option(help="What a candidate counts beside a real 1.", show_default="tuned, or confidence"),
+    ] = None,
     include_real: Annotated[
-        bool, typer.Option("--include-real", help="Experimental: leave out what filter --include-real rejected.")
+        bool, typer.Option("--include-real", help="Leave out real interactions that filter --include-real doubts.")
     ] = False,
+    drop_real: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of them, the least confident.", show_default="tuned, or filter's keep", min=0, max=0.99
+        ),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -425,7 +434,9 @@ def fuse(
         min_confidence=min_confidence,
         order=order,
         copied_history=copied_history,
+        weight=weight,
         include_real=include_real,
+        drop_real=drop_real,
         force=force,
     )
     _print_manifest(manifest, as_json)

@@ -23,9 +23,12 @@ from llmi2i_cli.artifacts import FUSED
 from llmi2i_cli.histories import Histories
 
 Strategy = Literal["append", "pseudo-user"]
-Order = Literal["rank", "confidence"]
+Order = Literal["rank", "confidence", "random"]
+Weight = Literal["one", "confidence"]
 STRATEGIES: tuple[Strategy, ...] = ("append", "pseudo-user")
-ORDERS: tuple[Order, ...] = ("rank", "confidence")
+ORDERS: tuple[Order, ...] = ("rank", "confidence", "random")
+WEIGHTS: tuple[Weight, ...] = ("one", "confidence")
+SEED = 42  # of the random order
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which candidates are fused, and how.
+    """What is fused, and how.
 
-    A user's candidates are put in `order`, the first `recall_number` of them are taken, and of these the ones with at
-    least `min_confidence`; where `min_confidence` is None, the filter's `keep` decides. A pseudo user copies the
-    `copied_history` most recent real interactions, all of them where it is None.
+    A user's candidates are put in `order` (the generator's, the discriminator's, or a seeded random one as a control),
+    the first `recall_number` of them are taken, and of these the ones with at least `min_confidence`; where
+    `min_confidence` is None, the filter's `keep` decides. They weigh 1, or their confidence. A pseudo user copies the
+    `copied_history` most recent real interactions, all of them where it is None. The share `drop_real` of the real
+    interactions is left out, the least confident first; where it is None, the filter's `keep` decides.
     """
 
     strategy: Strategy
@@ -62,6 +67,8 @@ class Choice:
     recall_number: int
     min_confidence: float | None
     copied_history: int | None = None
+    weight: Weight = "one"
+    drop_real: float | None = 0.0
 
 
 def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
@@ -73,20 +80,35 @@ def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
         kept = candidates.confidences >= np.float32(choice.min_confidence)
     if choice.order == "rank":
         return np.flatnonzero(kept & (candidates.ranks <= choice.recall_number))
-    by_confidence = np.lexsort((candidates.ranks, -candidates.confidences, candidates.users))
-    place = np.empty(n_rows, np.int64)  # of a candidate among its user's, by falling confidence, from 0
+    keys = -candidates.confidences if choice.order == "confidence" else np.random.default_rng(SEED).random(n_rows)
+    in_order = np.lexsort((candidates.ranks, keys, candidates.users))
+    place = np.empty(n_rows, np.int64)  # of a candidate among its user's, from 0
     first = np.searchsorted(candidates.users, candidates.users)  # start of each row's user
-    place[by_confidence] = np.arange(n_rows) - first[by_confidence]
+    place[in_order] = np.arange(n_rows) - first[in_order]
     return np.flatnonzero(kept & (place < choice.recall_number))
 
 
-def fuse_histories(
-    real: Histories,
-    candidates: Candidates,
-    chosen: NDArray[np.int64],
-    strategy: Strategy,
-    copied_history: int | None = None,
-) -> Histories:
+def weights_of(candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) -> NDArray[np.float32]:
+    """How much each chosen candidate counts, float32 (n_chosen,)."""
+    return candidates.confidences[chosen] if rule == "confidence" else np.ones(len(chosen), np.float32)
+
+
+def without_noise(real: pl.DataFrame, drop_real: float | None) -> pl.DataFrame:
+    """The rows of `real` that `Choice.drop_real` leaves, in their order.
+
+    Parameters
+    ----------
+    real : user_id, confidence, keep and other columns: the judged train rows. Of equal confidences the first row goes
+        first; a user's only interaction stays, for nothing is known that could speak against it
+    """
+    if drop_real is None:
+        return real.filter("keep")
+    doubted = real.with_row_index("row").filter(pl.len().over("user_id") > 1)
+    dropped = doubted.sort("confidence", maintain_order=True).head(int(drop_real * len(real)))["row"]
+    return real.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(dropped.implode()))
+
+
+def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], choice: Choice) -> Histories:
     """The fused log as arrays: what `fused_table` writes, for models trained while tuning.
 
     Rows 0 .. n_users - 1 are the real users; under ``pseudo-user`` the pseudo users follow in the same order.
@@ -96,27 +118,25 @@ def fuse_histories(
     # Every history goes in as often as the strategy says, then the synthetic rows; a stable sort by user puts them in
     # order.
     real_users = real.user_of_each().astype(np.int64)
-    if strategy == "append":
+    if choice.strategy == "append":
         row_users = np.concatenate([real_users, users])
         row_items = np.concatenate([real.items, items])
         n_rows = real.n_users
     else:
         pseudo_row = np.cumsum(added > 0) - 1 + real.n_users  # row of each user's pseudo user, where there is one
         copied = added[real_users] > 0
-        if copied_history is not None:
+        if choice.copied_history is not None:
             to_the_end = real.ptr[real_users + 1] - np.arange(len(real.items))  # 1 = the user's latest
-            copied &= to_the_end <= copied_history
+            copied &= to_the_end <= choice.copied_history
         row_users = np.concatenate([real_users, pseudo_row[real_users[copied]], pseudo_row[users]])
         row_items = np.concatenate([real.items, real.items[copied], items])
         n_rows = real.n_users + int((added > 0).sum())
+    row_weights = np.ones(len(row_users), np.float32)
+    row_weights[len(row_users) - len(chosen) :] = weights_of(candidates, chosen, choice.weight)
     order = np.argsort(row_users, kind="stable")
     ptr = np.zeros(n_rows + 1, np.int64)
     np.cumsum(np.bincount(row_users, minlength=n_rows), out=ptr[1:])
-    weights = None
-    if real.weights is not None:
-        ones = np.ones(len(row_users) - len(real.items), np.float32)
-        weights = np.concatenate([real.weights, ones])[order]
-    return Histories(ptr, row_items[order].astype(np.int32), real.n_items, weights)
+    return Histories(ptr, row_items[order].astype(np.int32), real.n_items, row_weights[order])
 
 
 def pseudo_suffix(user_ids: pl.Series) -> str:
@@ -127,23 +147,18 @@ def pseudo_suffix(user_ids: pl.Series) -> str:
     return suffix
 
 
-def fused_table(
-    real: pl.DataFrame,
-    synthetic: pl.DataFrame,
-    strategy: Strategy,
-    suffix: str,
-    copied_history: int | None = None,
-) -> pl.DataFrame:
+def fused_table(real: pl.DataFrame, synthetic: pl.DataFrame, choice: Choice, suffix: str) -> pl.DataFrame:
     """The rows of ``fuse/interactions.parquet``.
 
     Parameters
     ----------
-    real : user_id, item_id, timestamp, weight: the train rows, grouped by user, oldest first
-    synthetic : user_id, item_id, in rank order within a user; only of users in `real`
+    real : user_id, item_id, timestamp: the train rows, grouped by user, oldest first
+    synthetic : user_id, item_id, weight, in rank order within a user; only of users in `real`
+    choice : its strategy and copied history; the rows have been chosen
     suffix : of pseudo users' ids, see `pseudo_suffix`
-    copied_history : most recent interactions that a pseudo user copies; None is all
 
-    A synthetic row's timestamp is its user's last one plus 1, 2, ..., so sorting by time keeps the order.
+    All but synthetic rows weigh 1. A synthetic row's timestamp is its user's last one plus 1, 2, ..., so sorting by
+    time keeps the order.
     """
     last = real.group_by("user_id").agg(pl.col("timestamp").max().alias("last"))
     rows = (
@@ -151,21 +166,21 @@ def fused_table(
         .with_columns(
             timestamp=pl.col("last") + pl.int_range(1, pl.len() + 1).over("user_id"),
             source=pl.lit("synthetic"),
-            weight=pl.lit(1.0, pl.Float32),
             origin_user_id=pl.col("user_id"),
         )
         .select(list(FUSED))
     )
-    kept = real.with_columns(source=pl.lit("real"), origin_user_id=pl.col("user_id")).select(list(FUSED))
+    one = pl.lit(1.0, pl.Float32)
+    kept = real.with_columns(source=pl.lit("real"), weight=one, origin_user_id=pl.col("user_id")).select(list(FUSED))
     place = kept.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("place")
-    if strategy == "append":
+    if choice.strategy == "append":
         return _in_user_order([kept, rows], place)
     pseudo_id = (pl.col("user_id") + suffix).alias("user_id")
     copied = kept.join(rows.select("user_id").unique(), on="user_id", how="semi", maintain_order="left")
-    if copied_history is not None:
-        copied = copied.filter(pl.int_range(pl.len(), 0, -1).over("user_id") <= copied_history)  # 1 = the latest
-    copies = copied.with_columns(source=pl.lit("copied"), weight=pl.lit(1.0, pl.Float32))
-    pseudo = _in_user_order([copies, rows], place).with_columns(pseudo_id)
+    if choice.copied_history is not None:
+        to_the_end = pl.int_range(pl.len(), 0, -1).over("user_id")  # 1 = the user's latest
+        copied = copied.filter(to_the_end <= choice.copied_history)
+    pseudo = _in_user_order([copied.with_columns(source=pl.lit("copied")), rows], place).with_columns(pseudo_id)
     return pl.concat([kept, pseudo])
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from llmi2i_cli.data.fusion import Candidates, Choice
-
-# The grid of --tune. Thresholds are quantiles of the confidences at hand, because what a confidence is worth
-# differs between discriminators.
-RECALL_NUMBERS = (1, 3, 5, 10, 20)
-REJECTED_SHARES = (0.5, 0.75)
-COPIED_HISTORIES = (5, None)  # the items that candidates follow most closely, or all
+    from llmi2i_cli.histories import Histories
 
 
 def fuse(
@@ -32,15 +28,18 @@ def fuse(
     min_confidence: float | None = None,
     order: str | None = None,
     copied_history: int | None = None,
+    weight: str | None = None,
     include_real: bool = False,
+    drop_real: float | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``fuse/interactions.parquet`` and, when tuning, the sweep in ``fuse/sweep.parquet``; returns the manifest.
 
-    Strategy, recall number, order, confidence threshold and length of a pseudo user's copied history that are not given
-    are tuned: those are chosen with which a Swing trained on the fused log has the best validation Recall@10. Without a
-    validation split, or with ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the
-    filter's own `keep` and the whole history.
+    Strategy, recall number, order, confidence threshold, length of a pseudo user's copied history, weight and, with
+    `include_real`, the share of real interactions to drop are tuned where they are not given: those are chosen with
+    which a Swing trained on the fused log has the best validation Recall@10. Without a validation split, or with
+    ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep` (of
+    real interactions, too), the whole history and the confidence.
     """
     if copied_history is not None and copied_history < 1:
         raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
@@ -50,12 +49,18 @@ def fuse(
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
     if recall_number is not None and recall_number < 0:
         raise UsageError(f"--recall-number counts candidates a user and cannot be {recall_number}")
+    if drop_real is not None and not 0 <= drop_real < 1:
+        raise UsageError(f"--drop-real is a share of the real interactions, not {drop_real}")
+    if drop_real is not None and not include_real:
+        raise UsageError("--drop-real needs the verdicts on the real interactions: add --include-real")
     given = {
         "strategy": strategy,
         "order": order,
         "recall_number": recall_number,
         "min_confidence": min_confidence,
         "copied_history": copied_history,
+        "weight": weight,
+        "drop_real": drop_real if include_real else 0.0,
     }
     options = {**given, "tune": tune, "include_real": include_real}
     also = ["filter/scored-real.parquet"] if include_real else []
@@ -70,29 +75,34 @@ def fuse(
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
         import polars as pl
 
-        from llmi2i_cli.artifacts import FUSED, read_artifact, read_item_ids, read_user_ids, write_table
-        from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, select
+        from llmi2i_cli.artifacts import FUSED, write_table
+        from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, weights_of
 
-        user_ids, item_ids = read_user_ids(workdir), read_item_ids(workdir)
-        real = _real_rows(workdir, include_real)
-        candidates = _read_candidates(workdir, user_ids, item_ids, real)
+        logs = _Logs(workdir, include_real)
         if tune is not False and can_tune:
-            choice, chosen_with = _tune(workdir, run, real, candidates, given)
+            choice, chosen_with = _tune(workdir, run, logs, given)
         else:
-            choice, chosen_with = _default_choice(candidates, given), {}
-        rows = select(candidates, choice)
+            choice, chosen_with = _default_choice(logs.candidates, given), {}
+        real, candidates = logs.real_rows(choice.drop_real), logs.candidates
+        rows = logs.chosen(choice)
         synthetic = pl.DataFrame(
-            {"user_id": user_ids.gather(candidates.users[rows]), "item_id": item_ids.gather(candidates.items[rows])}
+            {
+                "user_id": logs.user_ids.gather(candidates.users[rows]),
+                "item_id": logs.item_ids.gather(candidates.items[rows]),
+                "weight": weights_of(candidates, rows, choice.weight),
+            }
         )
-        table = fused_table(real, synthetic, choice.strategy, pseudo_suffix(user_ids), choice.copied_history)
+        table = fused_table(real, synthetic, choice, pseudo_suffix(logs.user_ids))
         write_table(table, run.output("interactions.parquet"), FUSED)
         sources = dict(table["source"].value_counts().sort("source").iter_rows())
         counts = {"interactions.parquet": len(table)}
         if run.output("sweep.parquet").exists():
             counts["sweep.parquet"] = len(read_sweep(run.output("sweep.parquet")))
-        removed = len(read_artifact(workdir, "prepare/interactions.parquet").filter(split="train")) - len(real)
         return run.publish(
-            rows=counts, choice={**vars(choice), **chosen_with}, sources=sources, real_rows_removed=removed
+            rows=counts,
+            choice={**vars(choice), **chosen_with},
+            sources=sources,
+            real_rows_removed=len(logs.judged) - len(real),
         )
 
 
@@ -103,8 +113,58 @@ def read_sweep(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, glob=False)
 
 
-def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series, real: pl.DataFrame) -> Candidates:
-    """The scored candidates of users who have rows in `real`: what has no history left has nothing to be added to."""
+class _Logs:
+    """What is fused: the train rows, judged where `include_real` asks for it, and the scored candidates."""
+
+    def __init__(self, workdir: Path, include_real: bool) -> None:
+        import polars as pl
+
+        from llmi2i_cli.artifacts import read_artifact, read_item_ids, read_user_ids
+
+        self.user_ids, self.item_ids = read_user_ids(workdir), read_item_ids(workdir)
+        self.candidates = _read_candidates(workdir, self.user_ids, self.item_ids)
+        self.judged = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
+        if include_real:
+            key = ["user_id", "item_id", "timestamp"]
+            verdicts = read_artifact(workdir, "filter/scored-real.parquet").select(*key, "confidence", "keep")
+            joined = self.judged.join(verdicts, on=key, how="left", maintain_order="left")
+            self.judged = joined.with_columns(pl.col("confidence").fill_null(1.0), pl.col("keep").fill_null(value=True))
+        self._histories: dict[float | None, Histories] = {}
+
+    def real_rows(self, drop_real: float | None) -> pl.DataFrame:
+        """The train rows that are left of the real log: user_id, item_id, timestamp."""
+        from llmi2i_cli.data.fusion import without_noise
+
+        left = self.judged if drop_real == 0 else without_noise(self.judged, drop_real)
+        return left.select("user_id", "item_id", "timestamp")
+
+    def histories(self, drop_real: float | None) -> Histories:
+        """The same as arrays, a row for each user of ``prepare/``."""
+        from llmi2i_cli.artifacts import to_histories
+
+        if drop_real not in self._histories:
+            rows = self.real_rows(drop_real)
+            self._histories[drop_real] = to_histories(
+                rows, self.user_ids, self.item_ids, "prepare/interactions.parquet"
+            )
+        return self._histories[drop_real]
+
+    def chosen(self, choice: Choice) -> Any:
+        """Rows of the chosen candidates, without those of users who have nothing left to add to."""
+        from llmi2i_cli.data.fusion import select
+
+        rows = select(self.candidates, choice)
+        return rows[self.histories(choice.drop_real).lengths[self.candidates.users[rows]] > 0]
+
+    def fused(self, choice: Choice) -> tuple[Histories, int]:
+        """The fused log as arrays, and how many candidates it holds."""
+        from llmi2i_cli.data.fusion import fuse_histories
+
+        rows = self.chosen(choice)
+        return fuse_histories(self.histories(choice.drop_real), self.candidates, rows, choice), len(rows)
+
+
+def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
     import numpy as np
 
     from llmi2i_cli.artifacts import read_artifact, with_index
@@ -112,7 +172,6 @@ def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series, re
 
     path = "filter/scored.parquet"
     frame = with_index(with_index(read_artifact(workdir, path), user_ids, "user_id", path), item_ids, "item_id", path)
-    frame = frame.join(real.select("user_id").unique(), on="user_id", how="semi", maintain_order="left")
     frame = frame.sort("user_id_index", "rank", maintain_order=True)
     return Candidates(
         users=frame["user_id_index"].to_numpy().astype(np.int64),
@@ -123,21 +182,7 @@ def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series, re
     )
 
 
-def _real_rows(workdir: Path, include_real: bool) -> pl.DataFrame:
-    """The train rows with weight 1; with `include_real` without those that the discriminator marked as noise."""
-    import polars as pl
-
-    from llmi2i_cli.artifacts import read_artifact
-
-    rows = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
-    if include_real:
-        judged = read_artifact(workdir, "filter/scored-real.parquet")
-        rejected = judged.filter(~pl.col("keep")).select("user_id", "item_id", "timestamp")
-        rows = rows.join(rejected, on=["user_id", "item_id", "timestamp"], how="anti", maintain_order="left")
-    return rows.with_columns(weight=pl.lit(1.0, pl.Float32))
-
-
-def _default_choice(candidates: Candidates, given: dict[str, Any]) -> Choice:
+def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
     from llmi2i_cli.data.fusion import Choice
 
     deepest = int(candidates.ranks.max(initial=0))
@@ -147,85 +192,65 @@ def _default_choice(candidates: Candidates, given: dict[str, Any]) -> Choice:
         recall_number=deepest if given["recall_number"] is None else given["recall_number"],
         min_confidence=given["min_confidence"],
         copied_history=given["copied_history"],
+        weight=given["weight"] or "confidence",
+        drop_real=given["drop_real"],
     )
 
 
-def _grid(candidates: Candidates, given: dict[str, Any]) -> list[Choice]:
-    """Every choice that `given` leaves open; the real log alone is one where nothing is given."""
-    import numpy as np
-
-    from llmi2i_cli.data.fusion import ORDERS, STRATEGIES, Choice
-
-    deepest = int(candidates.ranks.max(initial=0))
-    numbers: Sequence[int] = [n for n in RECALL_NUMBERS if n < deepest] + [deepest]
-    shares = REJECTED_SHARES if len(candidates.users) else ()
-    thresholds = sorted({0.0, *(float(np.quantile(candidates.confidences, share)) for share in shares)})
-
-    def values(name: str, default: Sequence[Any]) -> Sequence[Any]:
-        return default if given[name] is None else [given[name]]
-
-    alone = [Choice("append", "rank", 0, 0.0)] if all(value is None for value in given.values()) else []
-    return alone + [
-        Choice(strategy, order, number, threshold, copied)
-        for strategy in values("strategy", STRATEGIES)
-        for order in values("order", ORDERS)
-        for number in values("recall_number", numbers)
-        for threshold in values("min_confidence", thresholds)
-        for copied in (values("copied_history", COPIED_HISTORIES) if strategy == "pseudo-user" else [None])
-        # Cut at the last rank the order does not matter: one of the two is enough.
-        if not (order == "confidence" and number >= deepest and given["order"] is None)
-    ]
-
-
-def _tune(
-    workdir: Path, run: StageRun, real: pl.DataFrame, candidates: Candidates, given: dict[str, Any]
-) -> tuple[Choice, dict[str, Any]]:
+def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -> tuple[Choice, dict[str, Any]]:
     """The choice with the best validation Recall@10 of a Swing trained on it; every point goes into the sweep.
 
-    Points that are done are kept in the partial directory, one line each, so a killed run goes on with the next one.
+    A random order is a control: it is chosen only where it is given. Points that are done are kept in the partial
+    directory, one line each, so a killed run goes on with the next one.
     """
     import polars as pl
 
-    from llmi2i_cli.artifacts import read_item_ids, read_user_ids, to_histories, write_table
-    from llmi2i_cli.data.fusion import fuse_histories, select
+    from llmi2i_cli.artifacts import write_table
+    from llmi2i_cli.data.fusion_search import combinations, first_choice, rounds
     from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
     from llmi2i_cli.i2i.swing import swing_neighbours
 
     held_out = read_held_out(workdir, "valid")
-    base = to_histories(real, read_user_ids(workdir), read_item_ids(workdir), "prepare/interactions.parquet")
-    grid = _grid(candidates, given)
     finished = _finished_points(run.partial / "points.jsonl")
-    points: list[dict[str, Any]] = []
-    with progress_bar("Tuning, Swings trained", len(grid)) as bar, (run.partial / "points.jsonl").open("a") as log:
-        for number, choice in enumerate(grid):
-            point = finished.get(number)
-            if point is None:
-                rows = select(candidates, choice)
-                fused = fuse_histories(base, candidates, rows, choice.strategy, choice.copied_history)
-                recalls = recall_by_recent(swing_neighbours(fused), held_out)
-                recent = best_recent(recalls)
-                point = {
-                    **vars(choice),
-                    "candidates": len(rows),
-                    "share": len(rows) / max(1, len(candidates.users)),
-                    "recent": recent,
-                    "valid_recall@10": recalls[recent],
-                }
-                log.write(json.dumps({"point": number, **point}) + "\n")
-                log.flush()
-            points.append(point)
-            bar.update(number + 1, text=f"best {max(p['valid_recall@10'] for p in points):.4f}")
-    # Of equal points the first: fewer candidates, then the simpler choice.
-    best = max(range(len(points)), key=lambda i: (points[i]["valid_recall@10"], -points[i]["candidates"], -i))
-    sweep = pl.DataFrame(points, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
-    sweep = sweep.with_columns(chosen=pl.int_range(pl.len()) == best)
+    points: dict[Choice, dict[str, Any]] = {}
+
+    def measure(choice: Choice) -> dict[str, Any]:
+        fused, n_candidates = logs.fused(choice)
+        recalls = recall_by_recent(swing_neighbours(fused), held_out)
+        recent = best_recent(recalls)
+        share = n_candidates / max(1, len(logs.candidates.users))
+        return {"candidates": n_candidates, "share": share, "recent": recent, "valid_recall@10": recalls[recent]}
+
+    def rank(choice: Choice) -> tuple[bool, float, int]:
+        """Of equal points the first with the fewest candidates is best."""
+        point = points[choice]
+        return choice.order != "random" or given["order"] == "random", point["valid_recall@10"], -point["candidates"]
+
+    best = first_choice(given)
+    with progress_bar("Tuning, Swings trained") as bar, (run.partial / "points.jsonl").open("a") as log:
+        for axes in rounds(logs.candidates, given):
+            for choice in combinations(best, axes, logs.candidates):
+                if choice in points:
+                    continue
+                point = finished.get(choice)
+                if point is None:
+                    point = measure(choice)
+                    log.write(json.dumps({**vars(choice), **point}) + "\n")
+                    log.flush()
+                points[choice] = point
+                bar.update(len(points), text=f"best {max(p['valid_recall@10'] for p in points.values()):.4f}")
+            best = max(points, key=rank)
+    columns = [{**vars(choice), **point, "chosen": choice == best} for choice, point in points.items()]
+    sweep = pl.DataFrame(columns, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
     write_table(sweep, run.output("sweep.parquet"))
-    return grid[best], {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
+    return best, {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
 
 
-def _finished_points(path: Path) -> dict[int, dict[str, Any]]:
+def _finished_points(path: Path) -> dict[Choice, dict[str, Any]]:
     """Points of an earlier, killed run; a line that the kill cut short does not count."""
-    finished: dict[int, dict[str, Any]] = {}
+    from llmi2i_cli.data.fusion import Choice
+
+    finished: dict[Choice, dict[str, Any]] = {}
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
@@ -233,5 +258,5 @@ def _finished_points(path: Path) -> dict[int, dict[str, Any]]:
             path.write_text("".join(whole), encoding="utf-8")
         for line in whole:
             point = json.loads(line)
-            finished[point.pop("point")] = point
+            finished[Choice(**{field.name: point.pop(field.name) for field in fields(Choice)})] = point
     return finished

@@ -12,12 +12,15 @@ from llmi2i_cli.artifacts import FUSED, to_histories
 from llmi2i_cli.data.fusion import (
     ORDERS,
     STRATEGIES,
+    WEIGHTS,
     Candidates,
     Choice,
     fuse_histories,
     fused_table,
     pseudo_suffix,
     select,
+    weights_of,
+    without_noise,
 )
 from llmi2i_cli.histories import Histories
 
@@ -26,10 +29,16 @@ REAL = pl.DataFrame(
         "user_id": ["b", "b", "a", "c"],
         "item_id": ["x", "y", "y", "x"],
         "timestamp": [10, 20, 5, 7],
-        "weight": pl.Series([1.0, 1.0, 1.0, 1.0], dtype=pl.Float32),
     }
 )
-SYNTHETIC = pl.DataFrame({"user_id": ["a", "b", "b"], "item_id": ["z", "z", "w"]})
+SYNTHETIC = pl.DataFrame(
+    {
+        "user_id": ["a", "b", "b"],
+        "item_id": ["z", "z", "w"],
+        "weight": pl.Series([1.0, 0.5, 0.25], dtype=pl.Float32),
+    }
+)
+APPEND, PSEUDO = Choice("append", "rank", 9, 0.0), Choice("pseudo-user", "rank", 9, 0.0)
 
 
 def candidates_of(rows):
@@ -74,7 +83,7 @@ def selected_plainly(candidates, choice):
     return chosen
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [order for order in ORDERS if order != "random"])
 @pytest.mark.parametrize("recall_number", [0, 1, 2, 5, 1 << 30])
 @pytest.mark.parametrize("min_confidence", [None, 0.0, 0.5, 0.9, 1.0])
 def test_selection_equals_its_plain_twin(order, recall_number, min_confidence):
@@ -95,13 +104,13 @@ def test_a_threshold_takes_the_confidence_that_equals_it():
 
 
 def test_append_puts_synthetic_rows_behind_their_users_own():
-    fused = fused_table(REAL, SYNTHETIC, "append", "#llm")
+    fused = fused_table(REAL, SYNTHETIC, APPEND, "#llm")
     assert fused.schema == pl.Schema(FUSED)
     assert fused.rows() == [
         ("b", "x", 10, "real", 1.0, "b"),
         ("b", "y", 20, "real", 1.0, "b"),
-        ("b", "z", 21, "synthetic", 1.0, "b"),
-        ("b", "w", 22, "synthetic", 1.0, "b"),
+        ("b", "z", 21, "synthetic", 0.5, "b"),
+        ("b", "w", 22, "synthetic", 0.25, "b"),
         ("a", "y", 5, "real", 1.0, "a"),
         ("a", "z", 6, "synthetic", 1.0, "a"),
         ("c", "x", 7, "real", 1.0, "c"),
@@ -109,7 +118,7 @@ def test_append_puts_synthetic_rows_behind_their_users_own():
 
 
 def test_a_pseudo_user_has_a_copy_and_the_real_log_stays():
-    fused = fused_table(REAL, SYNTHETIC, "pseudo-user", "#llm")
+    fused = fused_table(REAL, SYNTHETIC, PSEUDO, "#llm")
     assert fused.schema == pl.Schema(FUSED)
     assert fused.rows() == [
         ("b", "x", 10, "real", 1.0, "b"),
@@ -118,15 +127,16 @@ def test_a_pseudo_user_has_a_copy_and_the_real_log_stays():
         ("c", "x", 7, "real", 1.0, "c"),
         ("b#llm", "x", 10, "copied", 1.0, "b"),
         ("b#llm", "y", 20, "copied", 1.0, "b"),
-        ("b#llm", "z", 21, "synthetic", 1.0, "b"),
-        ("b#llm", "w", 22, "synthetic", 1.0, "b"),
+        ("b#llm", "z", 21, "synthetic", 0.5, "b"),
+        ("b#llm", "w", 22, "synthetic", 0.25, "b"),
         ("a#llm", "y", 5, "copied", 1.0, "a"),
         ("a#llm", "z", 6, "synthetic", 1.0, "a"),
     ]
 
 
 def test_a_pseudo_user_copies_no_more_of_the_history_than_asked():
-    pseudo = fused_table(REAL, SYNTHETIC, "pseudo-user", "#llm", copied_history=1).filter(pl.col("source") != "real")
+    choice = Choice("pseudo-user", "rank", 9, 0.0, copied_history=1)
+    pseudo = fused_table(REAL, SYNTHETIC, choice, "#llm").filter(pl.col("source") != "real")
     assert pseudo.select("user_id", "item_id", "source").rows() == [
         ("b#llm", "y", "copied"),
         ("b#llm", "z", "synthetic"),
@@ -138,15 +148,16 @@ def test_a_pseudo_user_copies_no_more_of_the_history_than_asked():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_without_candidates_the_fused_log_is_the_real_one(strategy):
-    fused = fused_table(REAL, SYNTHETIC.clear(), strategy, "#llm")
+    fused = fused_table(REAL, SYNTHETIC.clear(), Choice(strategy, "rank", 9, 0.0), "#llm")
     assert fused.schema == pl.Schema(FUSED)
-    assert fused.drop("source", "origin_user_id").equals(REAL.select("user_id", "item_id", "timestamp", "weight"))
+    assert fused.select("user_id", "item_id", "timestamp").equals(REAL)
     assert set(fused["source"]) == {"real"}
+    assert set(fused["weight"]) == {1.0}
 
 
 def test_the_newest_row_of_a_user_counts_and_not_the_last():
     shuffled = REAL.filter(user_id="b").reverse()
-    assert fused_table(shuffled, SYNTHETIC[1:], "append", "")["timestamp"].to_list() == [20, 10, 21, 22]
+    assert fused_table(shuffled, SYNTHETIC[1:], APPEND, "")["timestamp"].to_list() == [20, 10, 21, 22]
 
 
 @pytest.mark.parametrize(
@@ -168,22 +179,20 @@ def test_pseudo_users_meet_no_real_user(ids, suffix):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("copied_history", [None, 1, 3])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_arrays_equal_the_table_read_back(strategy, weighted, copied_history):
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_the_arrays_equal_the_table_read_back(strategy, weight, copied_history):
     """What tuning trains on is what `fuse` would write: the same rows per user, for users with and without any."""
     rng = random.Random(5)
     for _ in range(10):
         n_users, n_items = 9, 15
         rows = [[rng.randrange(n_items) for _ in range(rng.choice((0, 1, 2, 6)))] for _ in range(n_users)]
         real = Histories.from_rows(rows, n_items)
-        if weighted:
-            weights = np.array([rng.choice((0.5, 1.0)) for _ in real.items], np.float32)
-            real = Histories(real.ptr, real.items, n_items, weights)
         candidates = random_candidates(rng, n_users, n_items)
         has_history = real.lengths[candidates.users] > 0
         candidates = Candidates(**{name: values[has_history] for name, values in vars(candidates).items()})
-        chosen = select(candidates, Choice(strategy, "rank", 3, 0.5))
-        fused = fuse_histories(real, candidates, chosen, strategy, copied_history)
+        choice = Choice(strategy, "rank", 3, 0.5, copied_history, weight)
+        chosen = select(candidates, choice)
+        fused = fuse_histories(real, candidates, chosen, choice)
 
         user_ids = pl.Series([f"u{u}" for u in range(n_users)])
         item_ids = pl.Series([f"i{i}" for i in range(n_items)])
@@ -192,17 +201,17 @@ def test_the_arrays_equal_the_table_read_back(strategy, weighted, copied_history
                 "user_id": user_ids.gather(real.user_of_each()),
                 "item_id": item_ids.gather(real.items),
                 "timestamp": np.arange(len(real.items)),
-                "weight": np.ones(len(real.items), np.float32) if real.weights is None else real.weights,
             }
         )
         added = pl.DataFrame(
             {
                 "user_id": user_ids.gather(candidates.users[chosen]),
                 "item_id": item_ids.gather(candidates.items[chosen]),
+                "weight": weights_of(candidates, chosen, weight),
             },
-            schema={"user_id": pl.String, "item_id": pl.String},
+            schema={"user_id": pl.String, "item_id": pl.String, "weight": pl.Float32},
         )
-        table = fused_table(log, added, strategy, "#llm", copied_history)
+        table = fused_table(log, added, choice, "#llm")
         pseudo = [f"u{u}#llm" for u in sorted(set(candidates.users[chosen].tolist()))]
         names = [*user_ids, *(pseudo if strategy == "pseudo-user" else [])]
         read_back = to_histories(table, pl.Series(names), item_ids, "fuse/interactions.parquet")
@@ -210,6 +219,52 @@ def test_the_arrays_equal_the_table_read_back(strategy, weighted, copied_history
         assert np.array_equal(fused.items, read_back.items)
         assert fused.n_items == n_items
         assert fused.items.dtype == np.int32
-        assert (fused.weights is not None) == weighted
-        if fused.weights is not None and read_back.weights is not None:
-            assert np.array_equal(fused.weights, read_back.weights)
+        assert fused.weights is not None
+        assert read_back.weights is not None
+        assert fused.weights.dtype == np.float32
+        assert np.array_equal(fused.weights, read_back.weights)
+
+
+def test_candidates_weigh_one_or_their_confidence():
+    candidates = candidates_of([(0, 0, 1, 0.25, True), (0, 1, 2, 0.75, True), (1, 0, 1, 0.5, True)])
+    assert weights_of(candidates, np.array([0, 2]), "confidence").tolist() == [0.25, 0.5]
+    assert weights_of(candidates, np.array([0, 2]), "one").tolist() == [1.0, 1.0]
+
+
+def test_a_random_order_takes_as_many_of_everyone_and_repeats():
+    rows = [(user, item, item + 1, item / 20, True) for user in range(200) for item in range(10)]
+    candidates = candidates_of(rows)
+    chosen = select(candidates, Choice("append", "random", 3, 0.0))
+    assert np.bincount(candidates.users[chosen]).tolist() == [3] * 200
+    assert chosen.tolist() == select(candidates, Choice("append", "random", 3, 0.0)).tolist()
+    times = np.bincount(candidates.items[chosen], minlength=10)
+    assert times.min() > 35  # of 60 expected of each rank: no rank is preferred
+    assert times.max() < 85
+    deeper = select(candidates, Choice("append", "random", 5, 0.0))
+    assert set(chosen) < set(deeper)  # the same order, cut later
+
+
+JUDGED = pl.DataFrame(
+    {
+        "user_id": ["a", "a", "a", "b", "c", "c"],
+        "item_id": ["u", "v", "w", "u", "v", "w"],
+        "confidence": [0.3, 0.9, 0.1, 0.0, 0.3, 0.6],
+        "keep": [False, True, False, True, True, True],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("share", "left"),
+    [
+        (0.0, [0, 1, 2, 3, 4, 5]),
+        (0.16, [0, 1, 2, 3, 4, 5]),
+        (0.17, [0, 1, 3, 4, 5]),  # the least confident but for b's only interaction
+        (0.34, [1, 3, 4, 5]),  # of two equal ones the first
+        (0.5, [1, 3, 5]),
+        (0.99, [3]),
+        (None, [1, 3, 4, 5]),
+    ],
+)
+def test_the_least_confident_real_interactions_go_first(share, left):
+    assert without_noise(JUDGED, share).equals(JUDGED[left])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 
@@ -69,6 +68,8 @@ def test_untuned_it_fuses_what_filter_kept(workdir, strategy):
     kept = pl.read_parquet(workdir / "filter/scored.parquet").filter("keep")
     synthetic = table.filter(source="synthetic")
     assert synthetic.select("origin_user_id", "item_id").rows() == kept.select("user_id", "item_id").rows()
+    assert synthetic["weight"].to_list() == kept["confidence"].to_list()
+    assert set(table.filter(pl.col("source") != "synthetic")["weight"]) == {1.0}
     copied = table.filter(source="copied")
     if strategy == "append":
         assert copied.is_empty()
@@ -82,7 +83,8 @@ def test_untuned_it_fuses_what_filter_kept(workdir, strategy):
     assert facts["sources"] == dict(table["source"].value_counts().iter_rows())
     assert facts["outputs"]["interactions.parquet"]["rows"] == len(table)
     assert facts["choice"] == {
-        "strategy": strategy, "order": "rank", "recall_number": 6, "min_confidence": None, "copied_history": None
+        "strategy": strategy, "order": "rank", "recall_number": 6, "min_confidence": None, "copied_history": None,
+        "weight": "confidence", "drop_real": 0.0,
     }  # fmt: skip
 
 
@@ -95,6 +97,8 @@ def test_options_override_keep(workdir):
     expected = expected.filter(pl.col("confidence") >= 0.3)
     found = fused(workdir).filter(source="synthetic")
     assert found.select("user_id", "item_id").rows() == expected.select("user_id", "item_id").rows()
+    assert run("fuse", "--no-tune", *options, "--weight", "one", "-w", workdir) == 0
+    assert set(fused(workdir)["weight"]) == {1.0}
 
 
 def test_a_pseudo_user_copies_the_latest_interactions(workdir):
@@ -126,16 +130,21 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     deepest = pl.read_parquet(workdir / "filter/scored.parquet")["rank"].max()
     assert set(sweep["recall_number"]) == {1, 3, 5, deepest}
-    assert sweep["min_confidence"].n_unique() == 3
+    assert sweep["min_confidence"].n_unique() == 4
     assert set(sweep["strategy"]) == {"pseudo-user"}
     assert set(sweep["copied_history"]) == {5, None}
+    assert set(sweep["order"]) == {"rank", "confidence", "random"}
+    assert set(sweep["weight"]) == {"one", "confidence"}
+    assert set(sweep["drop_real"]) == {0.0}
     chosen = sweep.filter("chosen")
     assert len(chosen) == 1
-    assert chosen["valid_recall@10"].item() == sweep["valid_recall@10"].max()
-    equal = sweep.filter(pl.col("valid_recall@10") == sweep["valid_recall@10"].max())
+    no_control = sweep.filter(pl.col("order") != "random")
+    assert chosen["valid_recall@10"].item() == no_control["valid_recall@10"].max()
+    equal = no_control.filter(pl.col("valid_recall@10") == no_control["valid_recall@10"].max())
     assert chosen["candidates"].item() == equal["candidates"].min()
     choice = manifest(workdir)["choice"]
-    for name in ("strategy", "order", "recall_number", "min_confidence", "valid_recall@10", "recent", "candidates"):
+    assert set(choice) < set(sweep.columns)
+    for name in choice:
         assert choice[name] == chosen[name].item()
     synthetic = fused(workdir).filter(source="synthetic")
     assert len(synthetic) == chosen["candidates"].item()
@@ -149,22 +158,45 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
 
 
 def test_what_is_given_is_not_tuned(workdir):
-    given = ("--strategy", "append", "--recall-number", 3, "--min-confidence", 0.25)
+    given = ("--strategy", "append", "--recall-number", 3, "--min-confidence", 0.25, "--weight", "one")
     assert run("fuse", "--tune", *given, "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
-    assert sweep.select("strategy", "order", "recall_number", "min_confidence").rows() == [
-        ("append", "rank", 3, 0.25),
-        ("append", "confidence", 3, 0.25),
+    assert sweep.select("strategy", "order", "recall_number", "min_confidence", "weight").rows() == [
+        ("append", "rank", 3, 0.25, "one"),
+        ("append", "confidence", 3, 0.25, "one"),
+        ("append", "random", 3, 0.25, "one"),
     ]
     assert sweep.schema["copied_history"] == pl.Int64  # also where no strategy has one
 
 
 def test_orders_that_cannot_differ_are_tried_once(workdir):
-    given = ("--strategy", "append", "--recall-number", 30, "--min-confidence", 0.25)
+    given = ("--strategy", "append", "--recall-number", 30, "--min-confidence", 0.25, "--weight", "one")
     assert run("fuse", "--tune", *given, "-w", workdir) == 0
     assert pl.read_parquet(workdir / "fuse/sweep.parquet")["order"].to_list() == ["rank"]
     assert run("fuse", "--tune", *given, "--order", "confidence", "-w", workdir) == 0
     assert pl.read_parquet(workdir / "fuse/sweep.parquet")["order"].to_list() == ["confidence"]
+
+
+def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
+    original = stage._Logs.fused
+    orders = []
+
+    def noting(logs, choice):
+        orders.append(choice.order)
+        return original(logs, choice)
+
+    monkeypatch.setattr(stage._Logs, "fused", noting)
+    monkeypatch.setattr(  # a log where chance does best
+        "llmi2i_cli.evaluation.validation.recall_by_recent", lambda *_: {1: 0.9 if orders[-1] == "random" else 0.1}
+    )
+    assert run("fuse", "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert sweep.filter(order="random")["valid_recall@10"].min() == 0.9
+    assert sweep.filter("chosen")["order"].to_list() == ["rank"]
+    assert run("fuse", "--order", "random", "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert set(sweep["order"]) == {"random"}
+    assert manifest(workdir)["choice"]["valid_recall@10"] == 0.9
 
 
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
@@ -185,7 +217,7 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     assert not (workdir / "fuse/interactions.parquet").exists()
     [points] = (workdir / "fuse").glob(".partial-*/points.jsonl")
     lines = points.read_text().splitlines(keepends=True)
-    assert [json.loads(line)["point"] for line in lines] == [0, 1, 2, 3, 4]
+    assert len(lines) == 5
     points.write_text("".join(lines[:4]) + lines[4][:20])  # the kill came while the fifth was written
     trained.clear()
     monkeypatch.setattr(swing, "swing_neighbours", lambda *a, **k: counting(*a, stop_after=-1, **k))
@@ -197,30 +229,56 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     assert resumed == {name: (workdir / "fuse" / name).read_bytes() for name in resumed}
 
 
-def test_include_real_leaves_out_what_was_rejected(workdir):
+@pytest.fixture
+def judged(workdir):
+    """filter/scored-real.parquet: confidences at random, but none of one user's interactions is kept."""
     train = train_rows(workdir)
-    lonely = train["user_id"][0]
+    lonely = pl.read_parquet(workdir / "filter/scored.parquet")["user_id"][0]
+    rng = np.random.default_rng(0)
+    table = train.with_columns(
+        label=pl.lit("Yes"),
+        confidence=pl.Series(rng.random(len(train)), dtype=pl.Float32),
+        keep=pl.Series(rng.random(len(train)) < 0.8) & (pl.col("user_id") != lonely),
+    ).with_columns(confidence=pl.when(user_id=lonely).then(0.0).otherwise("confidence"))
+    write_table(table, workdir / "filter/scored-real.parquet", SCORED_REAL)
+    return table
+
+
+@pytest.mark.parametrize("strategy", ["append", "pseudo-user"])
+@pytest.mark.parametrize("share", [None, 0.1])
+def test_include_real_leaves_out_what_is_doubted(workdir, judged, strategy, share):
+    options = ("--include-real", "--min-confidence", 0, "--strategy", strategy, "-w", workdir)
+    assert run("fuse", "--no-tune", *options, *(() if share is None else ("--drop-real", share))) == 0
+    if share is None:
+        left = judged.filter("keep")
+    else:
+        n_dropped = int(share * len(judged))
+        bar = judged["confidence"].sort()[n_dropped]
+        left = judged.filter(pl.col("confidence") >= bar)
+        assert len(left) == len(judged) - n_dropped
+    table = fused(workdir)
+    columns = ["user_id", "item_id", "timestamp"]
+    assert table.filter(source="real").select(columns).equals(left.select(columns))
+    assert manifest(workdir)["real_rows_removed"] == len(judged) - len(left)
+    assert table.null_count().sum_horizontal().item() == 0
+    # Of the user of whom nothing is left there is nothing to add to.
     candidates = pl.read_parquet(workdir / "filter/scored.parquet")
-    if lonely not in set(candidates["user_id"]):
-        lonely = candidates["user_id"][0]
-    rng = random.Random(0)
-    keep = [user != lonely and rng.random() < 0.8 for user in train["user_id"]]
-    judged = train.with_columns(label=pl.lit("Yes"), confidence=pl.lit(0.5, pl.Float32), keep=pl.Series(keep))
-    write_table(judged, workdir / "filter/scored-real.parquet", SCORED_REAL)
-    for strategy in ("append", "pseudo-user"):
-        options = ("--include-real", "--min-confidence", 0, "--strategy", strategy, "-w", workdir)
-        assert run("fuse", "--no-tune", *options) == 0
-        table = fused(workdir)
-        assert table.filter(source="real").select("user_id", "item_id", "timestamp").equals(train.filter(keep))
-        assert manifest(workdir)["real_rows_removed"] == keep.count(False)
-        assert table.null_count().sum_horizontal().item() == 0
-        # Of the user of whom nothing is left there is nothing to add to.
-        assert lonely not in set(table["origin_user_id"])
-        expected = set(candidates["user_id"]) & set(train.filter(keep)["user_id"])
-        assert set(table.filter(source="synthetic")["origin_user_id"]) == expected
-        assert run("fuse", "--tune", "--recall-number", 3, *options) == 0
+    assert candidates["user_id"][0] not in set(left["user_id"])
+    expected = set(candidates["user_id"]) & set(left["user_id"])
+    assert set(table.filter(source="synthetic")["origin_user_id"]) == expected
     assert run("fuse", "--no-tune", "-w", workdir) == 0
     assert manifest(workdir)["real_rows_removed"] == 0
+
+
+def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
+    assert run("fuse", "--include-real", "--recall-number", 3, "-w", workdir) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert set(sweep["drop_real"]) == {0.0, 0.01, 0.02, 0.05, 0.1, 0.2}
+    chosen = sweep.filter("chosen")
+    assert manifest(workdir)["choice"]["drop_real"] == chosen["drop_real"].item()
+    assert manifest(workdir)["real_rows_removed"] == int(chosen["drop_real"].item() * len(judged))
+    recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
+    assert recalls[best_recent(recalls)] == pytest.approx(chosen["valid_recall@10"].item(), abs=1e-12)
 
 
 def test_a_second_run_does_nothing(workdir, capsys):
@@ -246,6 +304,7 @@ def test_histories_never_come_from_the_fused_log(workdir):
         (("--min-confidence", "1.5"), 2, "min-confidence"),
         (("--recall-number", "-1"), 2, "recall-number"),
         (("--strategy", "mix"), 2, "strategy"),
+        (("--drop-real", "0.1"), 2, "--drop-real needs the verdicts on the real interactions: add --include-real"),
         (("--include-real",), 1, "filter/scored-real.parquet is missing: run `llmi2i filter --include-real -w"),
     ],
 )
@@ -262,7 +321,7 @@ def test_mistakes_get_one_line(workdir, capsys, arguments, status, message):
 def test_a_program_is_told_of_options_out_of_range(workdir):
     from llmi2i_cli.errors import UsageError
 
-    for options in ({"min_confidence": 1.5}, {"recall_number": -1}):
+    for options in ({"min_confidence": 1.5}, {"recall_number": -1}, {"drop_real": 1.0, "include_real": True}):
         with pytest.raises(UsageError):
             stage.fuse(workdir, **options)
 

@@ -1,0 +1,66 @@
+"""What `fuse --tune` tries: a search in rounds, each a small grid around the best choice so far.
+
+The first round is the paper's Figure 5: quality against the number of candidates and against their confidence, in every
+order. Later ones vary how the best of these are fused. All at once would be ten times the points.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from llmi2i_cli.data.fusion import ORDERS, STRATEGIES, WEIGHTS, Candidates, Choice
+
+Axes = Mapping[str, Sequence[Any]]
+
+# Thresholds are quantiles of the confidences at hand, because what a confidence is worth differs between
+# discriminators; so are the shares of real interactions to drop.
+RECALL_NUMBERS = (1, 3, 5, 10, 20)
+REJECTED_SHARES = (0.5, 0.75, 0.9)
+COPIED_HISTORIES = (5, None)  # the items that candidates follow most closely, or all
+DROPPED_SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def first_choice(given: Mapping[str, Any]) -> Choice:
+    """Where the search starts: the real log alone, but for what is given (not None)."""
+    start = {"strategy": "append", "order": "rank", "recall_number": 0, "min_confidence": 0.0}
+    return Choice(**{**start, **{name: value for name, value in given.items() if value is not None}})
+
+
+def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
+    """The fields of `Choice` that each round varies, with their values: a single one for what is given.
+
+    Where nothing is given about candidates, the real log alone stands before them.
+    """
+    numbers = [n for n in RECALL_NUMBERS if n < _deepest(candidates)] + [_deepest(candidates)]
+    shares = REJECTED_SHARES if len(candidates.users) else ()
+    thresholds = sorted({0.0, *(float(np.quantile(candidates.confidences, share)) for share in shares)})
+    amounts: Axes = {"recall_number": numbers, "min_confidence": thresholds}
+    found: list[Axes] = [
+        {"order": ORDERS, **amounts},
+        {"strategy": STRATEGIES, "copied_history": COPIED_HISTORIES, "weight": WEIGHTS},
+        amounts,
+        {"drop_real": DROPPED_SHARES},
+    ]
+    if all(value is None for name, value in given.items() if name != "drop_real"):
+        found.insert(0, {})
+    return [{name: values if given[name] is None else [given[name]] for name, values in axes.items()} for axes in found]
+
+
+def combinations(best: Choice, axes: Axes, candidates: Candidates) -> Iterator[Choice]:
+    """Every combination of `axes` put into `best`; where two come to the same, both are spelled alike."""
+    for values in itertools.product(*axes.values()):
+        choice = replace(best, **dict(zip(axes, values, strict=True)))
+        if choice.strategy == "append":
+            choice = replace(choice, copied_history=None)
+        if choice.recall_number >= _deepest(candidates) and len(axes.get("order", ())) > 1:
+            choice = replace(choice, order="rank")  # all are taken, in whatever order
+        yield choice
+
+
+def _deepest(candidates: Candidates) -> int:
+    return int(candidates.ranks.max(initial=0))
