@@ -41,17 +41,26 @@ def command_lines(path):
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         text = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    variables = {"$model": "bm25", "$log": "real"}
+    variables = {"$model": "bm25", "$log": "real", "$alpha": "4"}
     for line in text.splitlines():
         if line.strip().startswith("llmi2i "):
             words = shlex.split(line, comments=True)[1:]
             yield [re.sub(r"\$\w+", lambda name: variables.get(name[0], "x"), word) for word in words]
 
 
-@pytest.mark.parametrize("name", ["README.md", "examples/quickstart.sh", "examples/amazon.sh"])
-def test_every_command_line_parses(name):
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("README.md", STAGE_NAMES),
+        ("examples/quickstart.sh", STAGE_NAMES),
+        ("examples/amazon.sh", STAGE_NAMES),
+        ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
+        ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
+    ],
+)
+def test_every_command_line_parses(name, stages):
     lines = list(command_lines(ROOT / name))
-    assert {line[0] for line in lines} >= set(STAGE_NAMES)
+    assert {line[0] for line in lines} >= set(stages)
     for command, *arguments in lines:
         COMMANDS[command].make_context(command, arguments)  # raises for what is no argument or option of the command
 

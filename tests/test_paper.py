@@ -1,0 +1,105 @@
+"""What stands behind the figures of examples/paper: the injected noise, its AUC, the shares of tail items."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llmi2i_cli.artifacts import CANDIDATES, ITEMS, write_table
+from tests.conftest import run
+
+FOLDER = Path(__file__).parents[1] / "examples/paper"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+noise, alpha = script("noise"), script("alpha")
+
+
+def test_noise_goes_among_the_train_items_and_can_be_told():
+    rng = random.Random(1)
+    lines = [[f"u{u}", *(f"i{rng.randrange(30)}" for _ in range(rng.choice((1, 2, 3, 6, 12))))] for u in range(200)]
+    n_train = sum(max(0, len(line) - 3) for line in lines)
+    noisy, pairs = noise.inject(lines, 0.2, seed=3)
+    assert len(pairs) == len(set(pairs)) == round(0.2 * n_train)
+    assert sum(map(len, noisy)) == sum(map(len, lines)) + len(pairs)
+    places = set()
+    for before, after in zip(lines, noisy, strict=True):
+        user = before[0]
+        injected = {item for name, item in pairs if name == user}
+        assert not injected & set(before[1:])
+        assert [field for field in after if field not in injected] == before
+        assert after[-2:] == before[-2:]  # what is held out stays; users without train items get nothing
+        if len(injected) == 1:
+            [item] = injected
+            places.add((after.index(item) - 1, len(before) - 1))
+    assert {(0, 6), (4, 6)} <= places  # in front of the first train item, and behind the last
+    assert noise.inject(lines, 0.2, seed=3) == (noisy, pairs)
+    assert noise.inject(lines, 0.2, seed=4) != (noisy, pairs)
+
+
+def test_auc_equals_counting_pairs():
+    rng = random.Random(2)
+    for _ in range(20):
+        labels = np.array([True, False, *(rng.random() < 0.4 for _ in range(15))])
+        scores = np.array([rng.randrange(6) for _ in labels], float)
+        pairs = [(a, b) for a in scores[labels] for b in scores[~labels]]
+        expected = sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
+        assert noise.auc(scores, labels) == pytest.approx(expected)
+
+
+def test_tail_shares_are_of_candidates_and_not_of_items(tmp_path):
+    items = pl.DataFrame(
+        {
+            "item_id": ["a", "b", "c"],
+            "title": "",
+            "text": "",
+            "train_count": 1,
+            "is_long_tail": [True, True, False],
+            "is_train_tail": [True, False, False],
+        }
+    )
+    candidates = pl.DataFrame({"user_id": "u", "item_id": ["a", "b", "c", "c"], "rank": 1, "logprob": 0.0})
+    for folder, name, table, schema in (
+        ("prepare", "items", items, ITEMS),
+        ("synthesize", "candidates", candidates, CANDIDATES),
+    ):
+        (tmp_path / folder).mkdir()
+        write_table(table, tmp_path / folder / f"{name}.parquet", schema)
+    assert alpha.tail_shares(tmp_path) == (0.25, 0.5)
+
+
+def test_the_signs_of_noise(pipeline, tmp_path):
+    """What noise.sh prints, on the small shop: injected rows are found again, an item does not count for itself."""
+    log = pl.read_parquet(pipeline / "prepare/interactions.parquet")
+    lines = [[user, *rows["item_id"]] for (user,), rows in log.group_by("user_id", maintain_order=True)]
+    (tmp_path / "sequences.txt").write_text("".join(" ".join(line) + "\n" for line in lines))
+    work = tmp_path / "work"
+    noise.main(["inject", str(tmp_path / "sequences.txt"), str(work / "noise"), "--share", "0.1"])
+    assert run("prepare", work / "noise/sequences.txt", "-w", work) == 0
+    train = pl.read_parquet(work / "prepare/interactions.parquet").filter(split="train")
+    (work / "filter").mkdir()
+    confidence = np.arange(len(train)) / len(train)
+    judged = train.drop("split").with_columns(label=pl.lit("Yes"), confidence=pl.Series(confidence), keep=True)
+    write_table(judged.cast({"confidence": pl.Float32}), work / "filter/scored-real.parquet")
+    injected = noise.is_injected(work)
+    n_before = log.filter(split="train").height
+    assert injected.sum() == len(train) - n_before == round(0.1 * n_before)
+    signs = noise.signs_of_noise(work)
+    assert list(signs) == ["discriminator", "popularity", "bm25", "text"]
+    assert np.allclose(signs["discriminator"], 1 - confidence)
+    counts = train.select(pl.len().over("item_id"))["len"].to_numpy()
+    own = train.select(pl.len().over("user_id", "item_id"))["len"].to_numpy()
+    assert np.allclose(signs["popularity"], -np.log1p(counts - own))
