@@ -1,7 +1,8 @@
 """What `fuse --tune` tries: a search in rounds, each a small grid around the best choice so far.
 
 The first round is the paper's Figure 5: quality against the number of candidates and against their confidence, in every
-order. Later ones vary how the best of these are fused. All at once would be ten times the points.
+order. The next lets candidates weigh their confidence, which can take the place of a threshold; later ones vary how the
+best of these are fused. All at once would be ten times the points.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
     amounts: Axes = {"recall_number": numbers, "min_confidence": thresholds}
     found: list[Axes] = [
         {"order": ORDERS, **amounts},
-        {"strategy": STRATEGIES, "copied_history": COPIED_HISTORIES, "weight": WEIGHTS},
-        amounts,
+        {"weight": WEIGHTS, **amounts},
+        {"strategy": STRATEGIES, "copied_history": COPIED_HISTORIES},
         {"drop_real": DROPPED_SHARES},
     ]
     if all(value is None for name, value in given.items() if name != "drop_real"):
