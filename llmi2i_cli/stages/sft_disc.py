@@ -210,9 +210,11 @@ def _positions(
     negatives_per_positive: int,
     seed: int,
 ) -> Positions:
-    """What the discriminator is trained on; with a held-back generator as much of random as of its own proposals."""
-    import numpy as np
+    """What the discriminator is trained on.
 
+    With a held-back generator: its proposals to the users whose held-back item is among them, and everyone's held-back
+    item against random ones. There are many more of the latter, and what they teach serves the former, too.
+    """
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator
     from llmi2i_cli.llm.positions import (
@@ -244,8 +246,9 @@ def _positions(
             seed=seed,
             on_block=bar.advance,
         )
-    some = np.sort(np.random.default_rng(seed).permutation(len(users))[: len(proposed.users)])
-    drawn = positions_held_back(past, users[some], items[some], describe, negatives_per_positive=4, seed=seed)
+    if not proposed.labels.any():
+        return proposed  # a generator that finds nothing has nothing for the discriminator to tell apart
+    drawn = positions_held_back(past, users, items, describe, negatives_per_positive=4, seed=seed)
     return joined(proposed, drawn)
 
 

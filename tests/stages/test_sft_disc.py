@@ -103,7 +103,8 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
     asked = np.flatnonzero(np.isfinite(found.features[:, 4]))  # the generator's rank is known
     n_proposed = int(np.searchsorted(found.candidate_ptr, asked[-1], side="right"))
     assert asked.tolist() == list(range(found.candidate_ptr[n_proposed]))
-    assert len(found.users) == 2 * n_proposed  # as many of random as of its own proposals
+    assert set(found.users[:n_proposed]) < set(users)  # those whose held-back item it proposed
+    assert found.users[n_proposed:].tolist() == users.tolist()  # and everyone's against random items
     for p, user in enumerate(found.users.tolist()):
         at = found.rows(p)
         assert found.contexts.row(p).tolist() == past.row(user).tolist()
