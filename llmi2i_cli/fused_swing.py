@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.data.fusion import Candidates, fuse_histories
+from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories, select
 from llmi2i_cli.evaluation.validation import HeldOut, recall_by_recent
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.models import grid
 from llmi2i_cli.i2i.swing import swing_neighbours
 
-CANDIDATES = 5  # of a user; about what a tuned `fuse` takes
-COPIED_HISTORY = 5
+CHOICE = Choice("pseudo-user", "rank", recall_number=5, min_confidence=0.0, copied_history=5)  # about what `fuse` tunes
 MAX_ITEM_USERS = 1000  # bounds the time on any log
 
 
@@ -57,7 +56,6 @@ class FusedSwing:
         users : int64 (n,), rows of the real log, ascending
         ranked : int32 (n, m), items in rank order, padded with -1
         """
-        ranked = ranked[:, :CANDIDATES]
         listed = ranked >= 0
         candidates = Candidates(
             users=np.repeat(users, listed.sum(axis=1)),
@@ -66,8 +64,8 @@ class FusedSwing:
             confidences=np.ones(listed.sum(), np.float32),
             keep=np.ones(listed.sum(), bool),
         )
-        every = np.arange(len(candidates.users))
-        return self._recall(fuse_histories(self._real, candidates, every, "pseudo-user", COPIED_HISTORY), self.options)
+        fused = fuse_histories(self._real, candidates, select(candidates, CHOICE), CHOICE)
+        return self._recall(fused, self.options)
 
     def _recall(self, log: Histories, options: dict[str, Any]) -> float:
         neighbours = swing_neighbours(log, **{**options, "max_item_users": MAX_ITEM_USERS})
