@@ -221,10 +221,11 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
         share = n_candidates / max(1, len(logs.candidates.users))
         return {"candidates": n_candidates, "share": share, "recent": recent, "valid_recall@10": recalls[recent]}
 
-    def rank(choice: Choice) -> tuple[bool, float, int]:
-        """Of equal points the first with the fewest candidates is best."""
+    def rank(choice: Choice) -> tuple[bool, float, float, int]:
+        """Of equal points the first that drops least of the real log and adds least to it is best."""
         point = points[choice]
-        return choice.order != "random" or given["order"] == "random", point["valid_recall@10"], -point["candidates"]
+        may_be_chosen = choice.order != "random" or given["order"] == "random"
+        return may_be_chosen, point["valid_recall@10"], -(choice.drop_real or 0), -point["candidates"]
 
     best = first_choice(given)
     with progress_bar("Tuning, Swings trained") as bar, (run.partial / "points.jsonl").open("a") as log:

@@ -275,10 +275,21 @@ def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     assert set(sweep["drop_real"]) == {0.0, 0.01, 0.02, 0.05, 0.1, 0.2}
     chosen = sweep.filter("chosen")
+    assert chosen["valid_recall@10"].item() == sweep.filter(pl.col("order") != "random")["valid_recall@10"].max()
     assert manifest(workdir)["choice"]["drop_real"] == chosen["drop_real"].item()
     assert manifest(workdir)["real_rows_removed"] == int(chosen["drop_real"].item() * len(judged))
     recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
     assert recalls[best_recent(recalls)] == pytest.approx(chosen["valid_recall@10"].item(), abs=1e-12)
+
+
+def test_of_equal_points_the_one_that_drops_nothing_is_chosen(workdir, judged, monkeypatch):
+    """Here dropping would also save candidates: those of a user who has nothing left."""
+    monkeypatch.setattr("llmi2i_cli.evaluation.validation.recall_by_recent", lambda *_: {1: 0.5})
+    options = ("--recall-number", 3, "--min-confidence", 0, "--strategy", "append", "-w", workdir)
+    assert run("fuse", "--include-real", *options) == 0
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert sweep.filter(drop_real=0.2)["candidates"].item() < sweep.filter("chosen")["candidates"].item()
+    assert manifest(workdir)["choice"]["drop_real"] == 0
 
 
 def test_a_second_run_does_nothing(workdir, capsys):
