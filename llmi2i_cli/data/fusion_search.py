@@ -52,13 +52,13 @@ def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
     return [{name: values if given[name] is None else [given[name]] for name, values in axes.items()} for axes in found]
 
 
-def combinations(best: Choice, axes: Axes, candidates: Candidates) -> Iterator[Choice]:
+def combinations(best: Choice, axes: Axes, candidates: Candidates, given: Mapping[str, Any]) -> Iterator[Choice]:
     """Every combination of `axes` put into `best`; where two come to the same, both are spelled alike."""
     for values in itertools.product(*axes.values()):
         choice = replace(best, **dict(zip(axes, values, strict=True)))
         if choice.strategy == "append":
             choice = replace(choice, copied_history=None)
-        if choice.recall_number >= _deepest(candidates) and len(axes.get("order", ())) > 1:
+        if choice.recall_number >= _deepest(candidates) and given["order"] is None:
             choice = replace(choice, order="rank")  # all are taken, in whatever order
         yield choice
 

@@ -230,7 +230,7 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
     best = first_choice(given)
     with progress_bar("Tuning, Swings trained") as bar, (run.partial / "points.jsonl").open("a") as log:
         for axes in rounds(logs.candidates, given):
-            for choice in combinations(best, axes, logs.candidates):
+            for choice in combinations(best, axes, logs.candidates, given):
                 if choice in points:
                     continue
                 point = finished.get(choice)

@@ -29,7 +29,7 @@ def candidates():
 def test_the_first_rounds_are_the_real_log_and_every_order_at_every_amount(candidates):
     alone, figure_5, *_ = rounds(candidates, NOTHING)
     start = first_choice(NOTHING)
-    assert list(combinations(start, alone, candidates)) == [Choice("append", "rank", 0, 0.0)]
+    assert list(combinations(start, alone, candidates, NOTHING)) == [Choice("append", "rank", 0, 0.0)]
     thresholds = [0.0, *(float(np.quantile(candidates.confidences, share)) for share in (0.5, 0.75, 0.9))]
     expected = {
         Choice("append", "rank" if number == 4 else order, number, threshold)
@@ -37,22 +37,32 @@ def test_the_first_rounds_are_the_real_log_and_every_order_at_every_amount(candi
         for number in (1, 3, 4)
         for threshold in thresholds
     }
-    assert set(combinations(start, figure_5, candidates)) == expected
+    assert set(combinations(start, figure_5, candidates, NOTHING)) == expected
     assert len(expected) == (3 * 2 + 1) * 4
 
 
 def test_later_rounds_vary_how_the_best_is_fused(candidates):
     *_, weighed, how, dropped = rounds(candidates, NOTHING | {"drop_real": None})
     best = Choice("append", "confidence", 3, 0.1)
-    tried = list(combinations(best, weighed, candidates))
+    tried = list(combinations(best, weighed, candidates, NOTHING))
     assert len(set(tried)) == 2 * 3 * 4
-    assert {(choice.order, choice.strategy) for choice in tried} == {("confidence", "append")}
+    assert {(choice.order, choice.recall_number) for choice in tried} == {
+        ("confidence", 1), ("confidence", 3), ("rank", 4)
+    }  # fmt: skip
+    assert {choice.strategy for choice in tried} == {"append"}
     assert {choice.weight for choice in tried} == {"one", "confidence"}
-    tried = list(combinations(best, how, candidates))
+    tried = list(combinations(best, how, candidates, NOTHING))
     assert {(choice.strategy, choice.copied_history) for choice in tried} == {
         ("append", None), ("pseudo-user", 5), ("pseudo-user", None)
     }  # fmt: skip
-    assert [choice.drop_real for choice in combinations(best, dropped, candidates)] == [0, 0.01, 0.02, 0.05, 0.1, 0.2]
+    assert [choice.drop_real for choice in combinations(best, dropped, candidates, NOTHING)] == [
+        0,
+        0.01,
+        0.02,
+        0.05,
+        0.1,
+        0.2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +80,7 @@ def test_what_is_given_is_in_every_choice(candidates, name, value):
     given = {**NOTHING, "strategy": "pseudo-user", name: value}
     best = first_choice(given)
     for axes in rounds(candidates, given):
-        found = list(combinations(best, axes, candidates))
+        found = list(combinations(best, axes, candidates, given))
         assert {getattr(choice, name) for choice in found} == {value}
         assert {choice.drop_real for choice in found} == {0.0}
         best = found[-1]
@@ -79,4 +89,4 @@ def test_what_is_given_is_in_every_choice(candidates, name, value):
 def test_without_candidates_there_is_little_to_try():
     nobody = Candidates(*(np.zeros(0, dtype) for dtype in (np.int64, np.int32, np.int32, np.float32, bool)))
     best = first_choice(NOTHING)
-    assert [len(set(combinations(best, axes, nobody))) for axes in rounds(nobody, NOTHING)] == [1, 1, 2, 3, 1]
+    assert [len(set(combinations(best, axes, nobody, NOTHING))) for axes in rounds(nobody, NOTHING)] == [1, 1, 2, 3, 1]
