@@ -7,7 +7,6 @@ it would be part of.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.bm25 import Bm25Pairs
+from llmi2i_cli.words import split_words
 
 FEATURES = ("bm25", "text", "popularity", "logprob", "rank")
 RECENT_ITEMS = 5  # how far back a candidate is compared with the history
@@ -49,7 +49,7 @@ class Evidence:
         """TF-IDF of each item's text, rows of length 1, in CSR: ptr, word numbers (ascending in a row), weights."""
         vocabulary: dict[str, int] = {}
         rows = [
-            sorted({vocabulary.setdefault(word, len(vocabulary)) for word in re.findall(r"\w+", (text or "").lower())})
+            sorted({vocabulary.setdefault(word, len(vocabulary)) for word in split_words(text or "")})
             for text in self.texts
         ]
         ptr = np.zeros(len(rows) + 1, np.int64)

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from llmi2i_cli.words import WORD
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, BEGIN, END, UNKNOWN, YES, NO = "<pad>", "<s>", "</s>", "<unk>", "<yes>", "<no>"
 SPECIAL = (PAD, BEGIN, END, UNKNOWN, YES, NO)
-# A run of letters or digits is a word; where a script writes no spaces (CJK, kana, Thai), each character is one.
-NO_SPACES = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = rf"[{NO_SPACES}]|[^\W{NO_SPACES}]+"
 
 
 def build_word_tokenizer(texts: Iterable[str], max_words: int, min_count: int = 2) -> PreTrainedTokenizerFast:

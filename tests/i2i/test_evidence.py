@@ -42,6 +42,15 @@ def test_words_have_no_case_and_no_punctuation():
     assert evidence.text_similarity(np.array([[0, 1], [0, 2]], np.int32)) == pytest.approx([1, 0])
 
 
+def test_scripts_without_spaces_are_compared_by_character():
+    texts = ["日本語の辞書 A", "日本史の本", "かばん"]
+    spaced = ["日 本 語 の 辞 書 a", "日 本 史 の 本", "か ば ん"]
+    evidence = Evidence(Histories.from_rows([[0]], 3), series(texts))
+    found = evidence.text_similarity(np.array([[0, 1], [0, 2], [1, 2]], np.int32))
+    np.testing.assert_allclose(found, dense_cosine(spaced)[[0, 0, 1], [1, 2, 2]], atol=1e-6)
+    assert found[0] > 0.1
+
+
 @pytest.mark.parametrize("texts", [["", "", ""], [None, None, None]])
 def test_a_catalogue_without_texts(texts):
     evidence = Evidence(Histories.from_rows([[0, 1]], 3), series(texts))
