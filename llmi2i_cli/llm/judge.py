@@ -5,12 +5,13 @@ is known about a candidate besides (co-occurrence, text, popularity, the generat
 feature tokens.
 
 Yes and No weigh the same in the loss, however many negatives a positive has: the confidence is the probability of Yes
-for a candidate that could as well be one as the other.
+for a candidate that could as well be one as the other. `calibration` puts it on the scale that validation users show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import Base, Card, answer_tokens, catalogue_digest, load_checkpoint, save_checkpoint
+from llmi2i_cli.llm.calibration import calibrate
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
 from llmi2i_cli.llm.generate import pad_token_of, pieces_of_card
@@ -34,6 +36,7 @@ from llmi2i_cli.processes import is_first, local_rank
 
 BLOCK_USERS = 16  # users judged at a time: some thousand tokens, whose states a cache holds
 BUCKETS = "feature_buckets.json"
+CALIBRATION = "calibration.json"
 
 
 class DiscriminatorExamples:
@@ -112,6 +115,14 @@ def judge(
     return np.concatenate(found)
 
 
+def judge_positions(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> NDArray[np.float32]:
+    """`judge` of all candidates of `positions`."""
+    tokens = buckets.tokens(positions.features)
+    return judge(
+        discriminator, positions.users, positions.contexts, positions.candidate_ptr, positions.candidates, tokens
+    )
+
+
 def train_discriminator(
     base: Base,
     positions: Positions,
@@ -129,9 +140,12 @@ def train_discriminator(
     log: Path,
     resume: bool,
     on_step: Callable[[int, int, str], None],
-    evaluate: Callable[[Discriminator], Mapping[str, float]] | None,
+    validation: Positions | None,
 ) -> dict[str, Any]:
     """Train on `positions` and write a checkpoint to `output`; the same call goes on where a killed one stopped.
+
+    `validation` is measured after each epoch, for the log, and calibrates the confidence in the end; None leaves it
+    as it was learnt.
 
     Returns
     -------
@@ -165,7 +179,7 @@ def train_discriminator(
         pad_token=discriminator.pad_token,
         resume=resume,
         on_step=on_step,
-        evaluate=None if evaluate is None else lambda: evaluate(discriminator),
+        evaluate=None if validation is None else lambda: _figures(discriminator, validation, buckets),
     )
     card = Card(
         role="discriminator",
@@ -182,6 +196,14 @@ def train_discriminator(
     if is_first():
         save_checkpoint(model, base, card, catalogue.ids, output)
         buckets.save(output / BUCKETS)
+    facts = {}
+    if validation is not None:
+        user_of_each = np.repeat(validation.users, np.diff(validation.candidate_ptr))
+        odds = judge_positions(discriminator, validation, buckets)
+        calibration, facts["calibration"] = calibrate(odds, validation.labels, user_of_each)
+        if is_first():
+            calibration.save(output / CALIBRATION)
+        _log_calibration(log, facts["calibration"])
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,
@@ -190,6 +212,26 @@ def train_discriminator(
         "positions": len(positions.users),
         "pairs": len(positions.candidates),
         "positives": int(positions.labels.sum()),
+        **facts,
+    }
+
+
+def _log_calibration(log: Path, figures: dict[str, Any]) -> None:
+    """A last line of the log; a run that was killed just after it has it already."""
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    if "calibration" not in last:
+        with log.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps({"step": last["step"], "epoch": last["epoch"], "calibration": figures}) + "\n")
+
+
+def _figures(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> dict[str, float]:
+    """How well the confidence, and the generator's likelihood beside it, order each user's candidates."""
+    odds = judge_positions(discriminator, positions, buckets)
+    likelihood = positions.features[:, 3]
+    return {
+        "valid_auc": within_user_auc(odds, positions.labels, positions.candidate_ptr),
+        "valid_auc_of_likelihood": within_user_auc(likelihood, positions.labels, positions.candidate_ptr),
+        "valid_users": len(positions.users),
     }
 
 
@@ -209,15 +251,23 @@ def load_discriminator(
     )
 
 
-def within_user_auc(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], ptr: NDArray[np.int64]) -> float:
-    """Mean over users of the share of (observed, other) candidate pairs that `scores` orders rightly.
+def user_aucs(
+    scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], ptr: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Of each user the share of (observed, other) candidate pairs that `scores` orders rightly, float64 (n_users,).
 
-    Ties count half. NaN when no user has both kinds.
+    Ties count half. NaN for a user who has not both kinds.
     """
-    areas = []
-    for start, end in pairwise(ptr.tolist()):
+    areas = np.full(len(ptr) - 1, np.nan)
+    for user, (start, end) in enumerate(pairwise(ptr.tolist())):
         yes = labels[start:end]
         if yes.any() and not yes.all():
             difference = scores[start:end][yes][:, None] - scores[start:end][~yes][None]
-            areas.append(float((difference > 0).mean() + 0.5 * (difference == 0).mean()))
-    return float(np.mean(areas)) if areas else float("nan")
+            areas[user] = (difference > 0).mean() + 0.5 * (difference == 0).mean()
+    return areas
+
+
+def within_user_auc(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], ptr: NDArray[np.int64]) -> float:
+    """Mean of `user_aucs` over the users who have both kinds; NaN when none has."""
+    areas = user_aucs(scores, labels, ptr)
+    return float(np.nanmean(areas)) if (~np.isnan(areas)).any() else float("nan")

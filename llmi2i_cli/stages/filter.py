@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from llmi2i_cli.llm.calibration import Calibration
+
 USERS_PER_BLOCK = 1024
 CANDIDATES_PATH = "synthesize/candidates.parquet"
 
@@ -30,9 +32,9 @@ def filter_candidates(
 ) -> dict[str, Any] | None:
     """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
 
-    `keep` marks a Yes with at least `min_confidence`. With `include_real`, ``filter/scored-real.parquet`` holds the
-    same for each train interaction, judged from the user's others around it, without its own testimony. Returns the
-    manifest, or None when other shards have not finished yet.
+    The confidence is calibrated (see `llm.calibration`); `keep` marks a Yes with at least `min_confidence`. With
+    `include_real`, ``filter/scored-real.parquet`` holds the same for each train interaction, judged from the user's
+    others around it, without its own testimony. Returns the manifest, or None when other shards have not finished yet.
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
@@ -85,14 +87,16 @@ class _Judge:
             scan_artifact,
         )
         from llmi2i_cli.i2i.evidence import Evidence
+        from llmi2i_cli.llm.calibration import Calibration
         from llmi2i_cli.llm.feature_tokens import Buckets
-        from llmi2i_cli.llm.judge import BUCKETS, load_discriminator
+        from llmi2i_cli.llm.judge import BUCKETS, CALIBRATION, load_discriminator
 
         model = workdir / "sft-disc" / "model"
         self.catalogue, self.user_ids = read_catalogue(workdir), read_user_ids(workdir)
         self.histories = read_histories(workdir)
         self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir), attention=attention)
         self.buckets = Buckets.load(model / BUCKETS, "run `llmi2i sft-disc --force`")
+        self.calibration = Calibration.load(model / CALIBRATION, "run `llmi2i sft-disc --force`")
         self.evidence = Evidence(self.histories, self.catalogue.texts)
         self.min_confidence = min_confidence
         self.workdir = workdir
@@ -127,7 +131,7 @@ class _Judge:
         features = self.evidence.features(
             contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
         )
-        return frame.with_columns(self._verdicts(users, contexts, ptr, items, features))
+        return frame.with_columns(self._verdicts(users, contexts, ptr, items, features, self.calibration))
 
     def real_of_block(self, block: int) -> pl.DataFrame:
         """Scored train interactions of the block's users: each judged from the user's others nearest to it.
@@ -138,6 +142,7 @@ class _Judge:
         import numpy as np
         import polars as pl
 
+        from llmi2i_cli.llm.calibration import Calibration
         from llmi2i_cli.llm.positions import HISTORY
 
         first, last = (min(b * USERS_PER_BLOCK, self.histories.n_users) for b in (block, block + 1))
@@ -153,7 +158,8 @@ class _Judge:
                 "timestamp": self.timestamps[places],
             }
         )
-        verdicts = self._verdicts(users, contexts, np.append(each, len(places)), items, features)
+        # The calibration is of what a generator proposes, against the rest of its list: not of these.
+        verdicts = self._verdicts(users, contexts, np.append(each, len(places)), items, features, Calibration())
         # Of a user with a single interaction nothing is known that could speak against it.
         return frame.with_columns(verdicts).with_columns(keep=pl.col("keep") | pl.Series(contexts.lengths == 0))
 
@@ -164,6 +170,7 @@ class _Judge:
         ptr: NDArray[np.int64],
         items: NDArray[np.int32],
         features: NDArray[np.float32],
+        calibration: Calibration,
     ) -> list[pl.Series]:
         import numpy as np
         import polars as pl
@@ -171,7 +178,7 @@ class _Judge:
         from llmi2i_cli.llm.judge import judge
 
         odds = judge(self.discriminator, users, contexts, ptr, items, self.buckets.tokens(features))
-        confidence = np.exp(-np.logaddexp(0.0, -odds.astype(np.float64))).astype(np.float32)
+        confidence = calibration.confidence(odds)
         yes = confidence > 0.5
         return [
             pl.Series("label", np.where(yes, "Yes", "No")),

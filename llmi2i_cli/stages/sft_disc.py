@@ -5,12 +5,15 @@ trained on: asked for a train interaction it would put it first, and the discrim
 and nothing else. So the discriminator learns one step back in time: a second generator and all counts see every user's
 train history without the last item, that item is the Yes, and the rest of the generator's list are the Nos. This is the
 very question that `filter` asks later, one step on.
+
+Validation users have no say in the weights. Half of them put the confidence on its scale (see `llm.calibration`), the
+other half tell how well that went.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from llmi2i_cli.llm.bases import Base
     from llmi2i_cli.llm.feature_tokens import Buckets
     from llmi2i_cli.llm.generator_options import GeneratorOptions
-    from llmi2i_cli.llm.judge import Discriminator
     from llmi2i_cli.llm.positions import Positions
 
 VALIDATION_USERS = 10_000
@@ -142,7 +144,7 @@ def sft_disc(
                 log=run.output("log.jsonl"),
                 resume=resume,
                 on_step=bar.update,
-                evaluate=_validation(workdir, catalogue, profiles, histories, buckets),
+                validation=_validation(workdir, catalogue, profiles, histories),
             )
         return run.publish(**facts)
 
@@ -273,19 +275,16 @@ def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buck
     return load_base(spec, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens)
 
 
-def _validation(
-    workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories, buckets: Buckets
-) -> Callable[[Discriminator], Mapping[str, float]] | None:
-    """How well the confidence, and the generator's likelihood beside it, order validation users' candidates.
+def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions | None:
+    """What the generator proposes to validation users whose next item it lists.
 
-    For the log alone; None without a validation split or without a user whose next item is among the candidates.
+    For the log and the calibration, never for the weights; None without a validation split or without such a user.
     """
     import numpy as np
 
     from llmi2i_cli.artifacts import has_split, read_histories
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.generate import load_generator
-    from llmi2i_cli.llm.judge import judge, within_user_auc
     from llmi2i_cli.llm.positions import LIST_LENGTH, positions_of_generator
 
     if not has_split(workdir, "valid"):
@@ -303,24 +302,4 @@ def _validation(
         negatives_per_positive=LIST_LENGTH,
         seed=0,
     )
-    if not len(positions.users):
-        return None
-    likelihood = within_user_auc(positions.features[:, 3], positions.labels, positions.candidate_ptr)
-    tokens = buckets.tokens(positions.features)
-
-    def evaluate(discriminator: Discriminator) -> Mapping[str, float]:
-        odds = judge(
-            discriminator,
-            positions.users,
-            positions.contexts,
-            positions.candidate_ptr,
-            positions.candidates,
-            tokens,
-        )
-        return {
-            "valid_auc": within_user_auc(odds, positions.labels, positions.candidate_ptr),
-            "valid_auc_of_likelihood": likelihood,
-            "valid_users": len(positions.users),
-        }
-
-    return evaluate
+    return positions if len(positions.users) else None

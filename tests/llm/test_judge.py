@@ -11,7 +11,7 @@ from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm import judge as module
 from llmi2i_cli.llm.bases import answer_tokens, load_base
 from llmi2i_cli.llm.item_model import DiscriminatorModel
-from llmi2i_cli.llm.judge import Discriminator, DiscriminatorExamples, judge, within_user_auc
+from llmi2i_cli.llm.judge import Discriminator, DiscriminatorExamples, judge, user_aucs, within_user_auc
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import BARE, build_pieces
 from tests.llm.tiny import catalogue_of, random_histories, titles_of
@@ -117,6 +117,9 @@ def test_within_user_auc_against_all_pairs():
         ]
         areas += [sum(pairs) / len(pairs)] if pairs else []
     assert 5 < len(areas) < 30
+    each = user_aucs(scores, labels, ptr)
+    assert each.shape == (30,)
+    assert each[~np.isnan(each)].tolist() == pytest.approx(areas)
     assert within_user_auc(scores, labels, ptr) == pytest.approx(np.mean(areas))
 
 

@@ -47,6 +47,7 @@ class Twin:
         self.histories = read_histories(workdir)
         self.discriminator = load_discriminator(workdir / "sft-disc/model", catalogue, read_profiles(workdir))
         self.buckets = Buckets.load(workdir / "sft-disc/model/feature_buckets.json", "")
+        self.calibration = json.loads((workdir / "sft-disc/model/calibration.json").read_text())
         self.evidence = Evidence(self.histories, catalogue.texts)
 
     def confidence(self, user, item, context, logprob=None, rank=None):
@@ -62,8 +63,10 @@ class Twin:
             None if rank is None else np.array([rank]),
         )
         tokens = self.buckets.tokens(features)
-        odds = judge(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)
-        return 1 / (1 + np.exp(-float(odds[0])))
+        odds = float(judge(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)[0])
+        if logprob is not None:  # what was calibrated is the judgement on a generator's proposals
+            odds = self.calibration["slope"] * odds + self.calibration["intercept"]
+        return 1 / (1 + np.exp(-odds))
 
 
 def test_every_candidate_stays_with_its_verdict(workdir, capfd):

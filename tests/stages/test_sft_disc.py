@@ -45,6 +45,7 @@ def rows(histories):
 def test_it_leaves_a_checkpoint_a_log_and_its_facts(pipeline):
     assert sorted(contents(pipeline)) == [
         "log.jsonl",
+        "model/calibration.json",
         "model/config.json",
         "model/feature_buckets.json",
         "model/generation_config.json",
@@ -57,11 +58,17 @@ def test_it_leaves_a_checkpoint_a_log_and_its_facts(pipeline):
     facts = manifest(pipeline)
     assert facts["steps_this_run"] == -(-facts["positions"] // 16)
     assert facts["positions"] <= facts["positives"] < facts["pairs"]
+    figures = facts["calibration"]
+    stored = json.loads((pipeline / "sft-disc/model/calibration.json").read_text())
+    assert stored == {"slope": figures["slope"], "intercept": figures["intercept"]}
+    assert figures["slope"] > 0
+    assert json.loads((pipeline / "sft-disc/log.jsonl").read_text().splitlines()[-1])["calibration"] == figures
     log = [json.loads(line) for line in (pipeline / "sft-disc/log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log if "loss" in entry][-1] == facts["steps_this_run"]
     (last,) = [entry for entry in log if "valid_auc" in entry]
     assert 0 < last["valid_auc"] < 1
     assert 0 < last["valid_auc_of_likelihood"] < 1
+    assert figures["fitted_users"] + figures["measured_users"] == last["valid_users"]
     card = json.loads((pipeline / "sft-disc/model/llmi2i.json").read_text())
     assert (card["role"], card["n_evidence"]) == ("discriminator", 5 * 16)
 
@@ -161,6 +168,7 @@ def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, cap
     assert run("sft-disc", *GIVEN, "-w", workdir) == 0
     found, expected = contents(workdir), contents(pipeline)
     assert found.pop("log.jsonl") != expected.pop("log.jsonl")
+    found.pop("model/calibration.json", None), expected.pop("model/calibration.json")  # these hear validation users
     assert found == expected
     capsys.readouterr()
     assert run("sft-disc", *GIVEN, "-w", workdir) == 0
