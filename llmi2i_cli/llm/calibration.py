@@ -156,8 +156,8 @@ def calibrate(
 
     Returns
     -------
-    the calibration, and its figures: number of users and of pairs on either side, calibration error and log loss
-    before and after
+    the calibration, and its figures: number of users on either side, expected calibration error and log loss before
+    and after
     """
     fitting = fitting_half(users)
     calibration = fit(odds[fitting], labels[fitting])
@@ -169,8 +169,6 @@ def calibrate(
     }
     for name, each in (("before", Calibration()), ("after", calibration)):
         confidences = each.confidence(odds[measured])
-        figures[name] = {
-            "expected_calibration_error": expected_calibration_error(confidences, labels[measured]),
-            "log_loss": log_loss(confidences, labels[measured]),
-        }
+        figures[f"error_{name}"] = expected_calibration_error(confidences, labels[measured])
+        figures[f"log_loss_{name}"] = log_loss(confidences, labels[measured])
     return calibration, figures

@@ -10,7 +10,6 @@ for a candidate that could as well be one as the other. `calibration` puts it on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -203,7 +202,6 @@ def train_discriminator(
         calibration, facts["calibration"] = calibrate(odds, validation.labels, user_of_each)
         if is_first():
             calibration.save(output / CALIBRATION)
-        _log_calibration(log, facts["calibration"])
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,
@@ -214,14 +212,6 @@ def train_discriminator(
         "positives": int(positions.labels.sum()),
         **facts,
     }
-
-
-def _log_calibration(log: Path, figures: dict[str, Any]) -> None:
-    """A last line of the log; a run that was killed just after it has it already."""
-    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    if "calibration" not in last:
-        with log.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"step": last["step"], "epoch": last["epoch"], "calibration": figures}) + "\n")
 
 
 def _figures(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> dict[str, float]:

@@ -108,8 +108,8 @@ def test_figures_come_from_users_that_had_no_say():
     assert calibration == fit(odds[fitting], labels[fitting])
     assert figures["fitted_users"] + figures["measured_users"] == len(np.unique(users))
     after = calibration.confidence(odds[~fitting])
-    assert figures["after"]["log_loss"] == log_loss(after, labels[~fitting])
-    errors = [figures[when]["expected_calibration_error"] for when in ("before", "after")]
+    assert figures["log_loss_after"] == log_loss(after, labels[~fitting])
+    errors = [figures["error_before"], figures["error_after"]]
     assert errors == [pytest.approx(0.17, abs=0.05), pytest.approx(0, abs=0.03)]
     others = labels.copy()
     others[~fitting] = ~others[~fitting]

@@ -62,7 +62,6 @@ def test_it_leaves_a_checkpoint_a_log_and_its_facts(pipeline):
     stored = json.loads((pipeline / "sft-disc/model/calibration.json").read_text())
     assert stored == {"slope": figures["slope"], "intercept": figures["intercept"]}
     assert figures["slope"] > 0
-    assert json.loads((pipeline / "sft-disc/log.jsonl").read_text().splitlines()[-1])["calibration"] == figures
     log = [json.loads(line) for line in (pipeline / "sft-disc/log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log if "loss" in entry][-1] == facts["steps_this_run"]
     (last,) = [entry for entry in log if "valid_auc" in entry]
