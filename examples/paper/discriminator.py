@@ -22,7 +22,7 @@ from judged import Judged, pointers, read_judged, table
 from numpy.typing import NDArray
 from rivals import scores_by
 
-from llmi2i_cli.data.fusion import Candidates, Strategy, fuse_histories
+from llmi2i_cli.data.fusion import Candidates, Choice, Strategy, fuse_histories
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval
 from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
@@ -113,7 +113,8 @@ def trained(judged: Judged, point: Point, options: dict[str, Any], valid: HeldOu
     """`point` with its figures: Swing with `options` on the fused log, M by validation, measured once on test."""
     everything = np.ones(len(judged.users), bool)
     candidates = Candidates(judged.users, judged.items, judged.ranks, judged.confidences, everything)
-    fused = fuse_histories(judged.train, candidates, point.rows, point.strategy, point.copied)
+    choice = Choice(point.strategy, "rank", point.number, 0.0, point.copied)  # the rows are chosen already
+    fused = fuse_histories(judged.train, candidates, point.rows, choice)
     neighbours = swing_neighbours(fused, **options)
     recalls = recall_by_recent(neighbours, valid)
     recent = best_recent(recalls)

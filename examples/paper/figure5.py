@@ -2,9 +2,9 @@
 
 Usage: python examples/paper/figure5.py WORKDIR [WORKDIR ...]
 
-Each figure is the best over strategies and copied histories, all other choices being equal, on the users that the sweep
-chose by: read the shape, not the height. "By" is the order in which a user's candidates are cut at the recall number:
-the generator's (rank), the discriminator's (confidence) or, as a control, chance (random).
+Each figure is the best over strategies, copied histories and weights, all other choices being equal, on the users that
+the sweep chose by: read the shape, not the height. "By" is the order in which a user's candidates are cut at the recall
+number: the generator's (rank), the discriminator's (confidence) or, as a control, chance (random).
 """
 
 from __future__ import annotations
