@@ -296,6 +296,7 @@ def train(kind: str, workdir: Path, n_users: int, epochs: float, steps: int, jud
         training.model.decoder = torch.compile(training.model.decoder, dynamic=True)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # what another run has compiled does not count
         if kind in (OURS, COMPILED):
             loss = train_ours(training, epochs, steps, Path(folder), clock)
         elif kind == ONE_PROMPT:
