@@ -139,7 +139,7 @@ def test_random_negatives_need_no_second_generator(workdir, monkeypatch, negativ
 
 
 def test_interrupted_twice_and_resumed_it_leaves_the_same_bytes(workdir, pipeline, monkeypatch):
-    for title, step in (("Training the held-back generator", 12), ("Training the discriminator", 3)):
+    for title, step in (("Training the held-back generator", 7), ("Training the discriminator", 3)):
         with monkeypatch.context() as patch:
             update = ProgressBar.update
 
