@@ -278,8 +278,8 @@ def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buck
 def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions | None:
     """What the generator proposes to validation users whose next item it lists.
 
-    For the log, the choice of the epoch that is kept, and the calibration; None without a validation split or without such
-    a user.
+    For the log, the choice of the epoch that is kept, and the calibration; None without a validation split or without
+    such a user.
     """
     import numpy as np
 
