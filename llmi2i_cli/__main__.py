@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     from typer.exceptions import TyperException
 
-    from llmi2i_cli.cli import app
+    from llmi2i_cli.cli.app import app
     from llmi2i_cli.errors import Llmi2iError
     from llmi2i_cli.processes import one_voice
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from llmi2i_cli.cli import app
+from llmi2i_cli.cli.app import app
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"

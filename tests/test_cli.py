@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from llmi2i_cli import __main__ as program
 from llmi2i_cli import __version__
-from llmi2i_cli.cli import app
+from llmi2i_cli.cli.app import app
 from llmi2i_cli.errors import WorkdirError
 from llmi2i_cli.pipeline import STAGES
 from tests.conftest import run

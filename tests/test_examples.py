@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from llmi2i_cli.cli import app
+from llmi2i_cli.cli.app import app
 from llmi2i_cli.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]

@@ -19,8 +19,7 @@ ANYWHERE = {"", "errors", "processes", "progress"}
 RUNS = {"workdir", "manifests", "pipeline"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"stages", "tables", *RUNS},
-    "tables": set(),
+    "cli": {"stages", *RUNS},
     "stages": {"data", "llm", "i2i", "evaluation", "scale", "fused_swing", "blocks", "artifacts", "histories", *RUNS},
     "fused_swing": {"data", "i2i", "evaluation", "histories"},
     "scale": {"data", "llm", "i2i", "evaluation", "blocks", "artifacts", "histories", *RUNS},
@@ -47,7 +46,7 @@ EVALUATION_MAY_IMPORT = {
 }  # fmt: skip
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
 HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
-WITHOUT_NUMPY = {*RUNS, "locks", "errors", "processes", "__main__", "cli", "tables", "progress"}
+WITHOUT_NUMPY = {*RUNS, "locks", "errors", "processes", "__main__", "cli", "progress"}
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from llmi2i_cli.cli import app
+from llmi2i_cli.cli.app import app
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.bpr import bpr_neighbours

@@ -1,11 +1,38 @@
-"""Results as tables on the terminal (stdout), for people; `--json` is for programs."""
+"""Results on stdout: as tables for people, as JSON for programs."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 RANKING_NAMES = {"retrieved_items": "retrieved items a query (RN)"}
+
+
+def print_json(result: Any) -> None:
+    """Print one document on one line."""
+    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+
+
+def print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
+    """What a stage did: its manifest as JSON, or the rows that it wrote and what it chose as a table."""
+    if as_json:
+        print_json(manifest)
+        return
+    if manifest is None:  # another shard will finish the stage
+        return
+    from llmi2i_cli.manifests import MANIFEST_KEYS
+
+    rows: list[tuple[str, Any]] = [
+        (f"rows of {name}", entry["rows"]) for name, entry in manifest["outputs"].items() if "rows" in entry
+    ]
+    for key, value in manifest.items():
+        if key not in MANIFEST_KEYS:
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            rows += [(f"{key} {name}".strip().replace("_", " "), part) for name, part in parts]
+    rows.append(("seconds", manifest["seconds"]))
+    print_table(manifest["stage"], ("", "value"), rows, numeric=("value",))
 
 
 def print_table(

@@ -1,0 +1,63 @@
+"""The program's commands in pipeline order, and the options of the program itself. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from llmi2i_cli import __version__
+from llmi2i_cli.cli.evaluate import evaluate
+from llmi2i_cli.cli.export_index import export_index
+from llmi2i_cli.cli.filter import filter_candidates
+from llmi2i_cli.cli.fuse import fuse
+from llmi2i_cli.cli.prepare import prepare
+from llmi2i_cli.cli.recommend import recommend
+from llmi2i_cli.cli.sft_disc import sft_disc
+from llmi2i_cli.cli.sft_gen import sft_gen
+from llmi2i_cli.cli.simulate import simulate
+from llmi2i_cli.cli.status import status
+from llmi2i_cli.cli.synthesize import synthesize
+from llmi2i_cli.cli.train_i2i import train_i2i
+
+app = typer.Typer(
+    name="llmi2i",
+    help="Better item-to-item recommenders from the same log: one LLM generates interactions, another keeps the good.",
+    epilog="Stages run in the order above, on files in --workdir. Each does nothing when its result is up to date.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"llmi2i {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Options of the program itself; `--debug` is taken out of the arguments by `__main__`, anywhere it stands."""
+
+
+app.command("prepare")(prepare)
+app.command("sft-gen")(sft_gen)
+app.command("sft-disc")(sft_disc)
+app.command("synthesize")(synthesize)
+app.command("filter")(filter_candidates)
+app.command("fuse")(fuse)
+app.command("train-i2i")(train_i2i)
+app.command("evaluate")(evaluate)
+app.command("export-index")(export_index)
+app.command("simulate")(simulate)
+app.command("recommend")(recommend)
+app.command("status")(status)

@@ -1,0 +1,67 @@
+"""The command `llmi2i evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Workdir, decay_option, recent_option
+from llmi2i_cli.cli.printing import print_evaluation, print_json
+
+
+def evaluate(
+    workdir: Workdir = WORKDIR,
+    model: Annotated[
+        Literal["swing", "bm25", "bpr", "youtubednn", "generator"],
+        typer.Option(help="What ranks: an item-to-item model, or the LLM of sft-gen itself."),
+    ] = "swing",
+    data: Data = "real",
+    split: Annotated[Literal["test", "valid"], typer.Option(help="Held-out interactions to find.")] = "test",
+    k: Annotated[
+        list[int] | None, typer.Option(help="Cut-off K of the metrics. Repeatable.", show_default="5, 10", min=1)
+    ] = None,
+    recent: Annotated[
+        str,
+        typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 (generator: 5 to 50)."),
+    ] = "auto",
+    decay: Annotated[
+        str,
+        typer.Option(help="What the next older item counts, from the last one's 1; auto: the best of 0.5 to 1."),
+    ] = "1",
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")
+    ] = True,
+    ranking: Annotated[
+        Literal["auto", "index", "user-vectors"],
+        typer.Option(help="Rank by the index, or by YoutubeDNN's own user vectors (its default)."),
+    ] = "auto",
+    baseline: Annotated[
+        Literal["real"] | None, typer.Option(help="Compare with the same model trained on the real log.")
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure Recall, NDCG and MRR on held-out interactions, with 95% intervals.
+
+    Example: llmi2i evaluate --model swing --data real -w work
+    """
+    from llmi2i_cli.stages.evaluate import evaluate
+
+    result = evaluate(
+        workdir,
+        model=model,
+        data=data,
+        split=split,
+        ks=k or (5, 10),
+        recent=recent_option(recent),
+        decay=decay_option(decay),
+        exclude_seen=exclude_seen,
+        ranking=ranking,
+        baseline=baseline,
+        force=force,
+    )
+    if as_json:
+        print_json(result)
+        return
+    print_evaluation(result)

@@ -1,0 +1,41 @@
+"""The command `llmi2i filter`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Attention, Force, Shard, Shards, Workdir
+from llmi2i_cli.cli.printing import print_manifest
+
+
+def filter_candidates(
+    workdir: Workdir = WORKDIR,
+    min_confidence: Annotated[
+        float,
+        typer.Option(help="P(Yes) from which `keep` is set; a tuned fuse chooses its own.", min=0, max=1),
+    ] = 0.5,
+    include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions, too.")] = False,
+    shards: Shards = 1,
+    shard: Shard = 1,
+    attention: Attention = "auto",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let the discriminator judge the candidates; all stay, `keep` marks.
+
+    Example: llmi2i filter -w work --min-confidence 0.5
+    """
+    from llmi2i_cli.stages.filter import filter_candidates
+
+    manifest = filter_candidates(
+        workdir,
+        min_confidence=min_confidence,
+        include_real=include_real,
+        shards=shards,
+        shard=shard,
+        attention=attention,
+        force=force,
+    )
+    print_manifest(manifest, as_json)

@@ -1,0 +1,75 @@
+"""The command `llmi2i fuse`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Workdir
+from llmi2i_cli.cli.printing import print_manifest
+
+
+def fuse(
+    workdir: Workdir = WORKDIR,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune/--no-tune", help="Choose on validation.", show_default="if there is a validation split"),
+    ] = None,
+    strategy: Annotated[
+        Literal["append", "pseudo-user"] | None,
+        typer.Option(help="Behind a user's own history, or as a second user.", show_default="tuned, or pseudo-user"),
+    ] = None,
+    recall_number: Annotated[
+        int | None, typer.Option(help="Candidates a user at most.", show_default="tuned, or all", min=0)
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Confidence they need.", show_default="tuned, or filter's keep", min=0, max=1)
+    ] = None,
+    order: Annotated[
+        Literal["rank", "confidence", "random"] | None,
+        typer.Option(
+            help="Which candidates come first: generator's, discriminator's or, as a control, any.",
+            show_default="tuned, or rank",
+        ),
+    ] = None,
+    copied_history: Annotated[
+        int | None,
+        typer.Option(help="Latest interactions that a pseudo user copies.", show_default="tuned, or all", min=1),
+    ] = None,
+    weight: Annotated[
+        Literal["one", "confidence"] | None,
+        typer.Option(help="What a candidate counts beside a real 1.", show_default="tuned, or confidence"),
+    ] = None,
+    include_real: Annotated[
+        bool, typer.Option("--include-real", help="Leave out real interactions that filter --include-real doubts.")
+    ] = False,
+    drop_real: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of them, the least confident.", show_default="tuned, or filter's keep", min=0, max=0.99
+        ),
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Join the kept candidates to the real log.
+
+    Example: llmi2i fuse -w work --strategy pseudo-user --recall-number 5
+    """
+    from llmi2i_cli.stages.fuse import fuse
+
+    manifest = fuse(
+        workdir,
+        tune=tune,
+        strategy=strategy,
+        recall_number=recall_number,
+        min_confidence=min_confidence,
+        order=order,
+        copied_history=copied_history,
+        weight=weight,
+        include_real=include_real,
+        drop_real=drop_real,
+        force=force,
+    )
+    print_manifest(manifest, as_json)

@@ -1,0 +1,65 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+WORKDIR = Path("work")
+
+Workdir = Annotated[
+    Path,
+    typer.Option("--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory of all artifacts.", file_okay=False),
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random; same seed and inputs, same bytes.", min=0)]
+Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
+Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay.", show_default="the base's", min=0)]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Users a step, over all processes.", show_default="the base's", min=1)
+]
+GradientAccumulation = Annotated[int, typer.Option(help="Parts that a step's users are worked on in.", min=1)]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Tokens a user; older items drop out.", show_default="the base's", min=4)
+]
+DeepSpeed = Annotated[
+    Path | None, typer.Option(help="DeepSpeed configuration (JSON), or zero2 for llmi2i's own.", dir_okay=False)
+]
+Attention = Annotated[
+    Literal["auto", "sdpa", "flash_attention_2"],
+    typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),
+]
+Template = Annotated[
+    Path | None, typer.Option(help="Text with {profile} and {history} to replace the prompt.", dir_okay=False)
+]
+CheckpointSteps = Annotated[int, typer.Option(help="Steps between checkpoints; 0: one an epoch.", min=0)]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on from a killed run's last checkpoint.")]
+Shards = Annotated[int, typer.Option(help="Parts that the users are shared out in; each may run anywhere.", min=1)]
+Shard = Annotated[int, typer.Option(help="Which part this run does, from 1.", min=1)]
+
+
+def recent_option(value: str) -> int | None:
+    """`--recent M|auto`; None is auto."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) == 0:
+        raise typer.BadParameter(f"--recent is a whole number from 1, or auto, not {value!r}")
+    return int(value)
+
+
+def decay_option(value: str) -> float | None:
+    """`--decay D|auto`; None is auto."""
+    if value == "auto":
+        return None
+    try:
+        decay = float(value)
+    except ValueError:
+        decay = 0.0
+    if not 0 < decay <= 1:
+        raise typer.BadParameter(f"--decay is a number above 0 and at most 1, or auto, not {value!r}")
+    return decay

@@ -1,0 +1,73 @@
+"""The command `llmi2i recommend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, I2IModel, Workdir, decay_option, recent_option
+from llmi2i_cli.cli.printing import print_json, print_table
+
+
+def recommend(
+    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Recent items, oldest first.")] = None,
+    workdir: Workdir = WORKDIR,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Instead: one query a line, a user id or JSON, [items] or {user_id, items}.", dir_okay=False),
+    ] = None,
+    item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
+    model: I2IModel = "swing",
+    data: Data = "real",
+    top_n: Annotated[int, typer.Option(help="Items to print for a query.", min=1)] = 10,
+    recent: Annotated[
+        str, typer.Option(help="M, recent items looked up; auto: the M that evaluate has chosen, or 100.")
+    ] = "auto",
+    decay: Annotated[
+        str, typer.Option(help="What the next older item counts, from the last one's 1; auto: as in evaluate, or 1.")
+    ] = "auto",
+    exclude_seen: Annotated[
+        bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the ranked items to this .parquet, .csv or .jsonl.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank items for recent items or users, or show an item's neighbours, with titles.
+
+    Example: llmi2i recommend ITEM1 ITEM2 -w work
+    """
+    from llmi2i_cli.stages.recommend import neighbours_of, recommend, write_answers
+
+    if item is not None and (items or file or out):
+        raise typer.BadParameter("--item stands alone: leave out the other items, --file and --out")
+    if item is not None:
+        answers = [{"items": neighbours_of(workdir, item, model=model, data=data, top_n=top_n)}]
+    else:
+        answers = recommend(
+            workdir,
+            items or (),
+            file=file,
+            model=model,
+            data=data,
+            top_n=top_n,
+            recent=recent_option(recent),
+            decay=decay_option(decay),
+            exclude_seen=exclude_seen,
+        )
+    if out:
+        write_answers(answers, out)
+        return
+    if as_json:
+        print_json(answers if file else answers[0]["items"])
+        return
+    for answer in answers:
+        rows = [
+            (place, found["item_id"], found["title"], f"{found['score']:.6g}")
+            for place, found in enumerate(answer["items"], start=1)
+        ]
+        title = f"neighbours of {item}" if item is not None else str(answer.get("user_id", ""))
+        print_table(title, ("rank", "item_id", "title", "score"), rows, numeric=("rank", "score"))

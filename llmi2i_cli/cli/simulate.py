@@ -1,0 +1,34 @@
+"""The command `llmi2i simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmi2i_cli.cli.options import AsJson, Force, Seed
+from llmi2i_cli.cli.printing import print_json
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Directory to write, of its own.", file_okay=False)],
+    users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 10_000,
+    items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 2_000,
+    interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 100_000,
+    noise: Annotated[
+        float, typer.Option(help="Share of interactions that have nothing to do with the user.", min=0, max=1)
+    ] = 0.1,
+    seed: Seed = 42,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a simulated log and its catalogue, of any size: OUT/interactions.parquet and OUT/items.parquet.
+
+    Example: llmi2i simulate shop --users 10000 --items 2000 --interactions 100000
+    """
+    from llmi2i_cli.stages.simulate import simulate
+
+    result = simulate(out, users=users, items=items, interactions=interactions, noise=noise, seed=seed, force=force)
+    if as_json:
+        print_json(result)

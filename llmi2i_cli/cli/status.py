@@ -1,0 +1,21 @@
+"""The command `llmi2i status`."""
+
+from __future__ import annotations
+
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Workdir
+from llmi2i_cli.cli.printing import print_json, print_table
+
+
+def status(workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+    """Show which stages are done, stale (and why) or missing.
+
+    Example: llmi2i status -w work
+    """
+    from llmi2i_cli.stages.status import status
+
+    rows = status(workdir)
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("stage", "variant", "state", "why", "rows", "seconds")
+    print_table(str(workdir), columns, [[row[c] for c in columns] for row in rows], numeric=("rows", "seconds"))
