@@ -19,7 +19,7 @@ ANYWHERE = {"", "errors", "processes", "progress"}
 RUNS = {"workdir", "manifests", "pipeline"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"stages", *RUNS},
+    "cli": {"stages", "llm", *RUNS},
     "stages": {"data", "llm", "i2i", "evaluation", "scale", "fused_swing", "blocks", "artifacts", "histories", *RUNS},
     "fused_swing": {"data", "i2i", "evaluation", "histories"},
     "scale": {"data", "llm", "i2i", "evaluation", "blocks", "artifacts", "histories", *RUNS},
@@ -40,10 +40,13 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "": set(),
 }
-# Of i2i, evaluation may know the result of a model and how rankings are put in order, not the models.
-EVALUATION_MAY_IMPORT = {
-    "llmi2i_cli.i2i.neighbours", "llmi2i_cli.i2i.selection", "llmi2i_cli.i2i.best_rows", "llmi2i_cli.i2i.slices"
-}  # fmt: skip
+# Of another room a room may know these modules alone.
+ONLY = {
+    # the result of a model and how rankings are put in order, not the models
+    ("evaluation", "i2i"): {f"llmi2i_cli.i2i.{name}" for name in ("neighbours", "selection", "best_rows", "slices")},
+    # the defaults and choices of the commands' options
+    ("cli", "llm"): {"llmi2i_cli.llm.finetuning_options"},
+}
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
 HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
 WITHOUT_NUMPY = {*RUNS, "locks", "errors", "processes", "__main__", "cli", "progress"}
@@ -99,8 +102,8 @@ def test_imports_go_one_way():
             target = room_of(imported)
             same_room = target == room and room != "stages"
             ok = same_room or target in ANYWHERE or target in ALLOWED[room] or imported == name
-            if room == "evaluation" and target == "i2i":
-                ok = imported in EVALUATION_MAY_IMPORT
+            if (room, target) in ONLY:
+                ok = imported in ONLY[room, target]
             if room == "stages" and target == "stages" and imported == "llmi2i_cli.stages":
                 ok = False
             if not ok:

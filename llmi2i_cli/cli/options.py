@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.llm import finetuning_options
+
 WORKDIR = Path("work")
 
 Workdir = Annotated[
@@ -31,7 +33,7 @@ DeepSpeed = Annotated[
     Path | None, typer.Option(help="DeepSpeed configuration (JSON), or zero2 for llmi2i's own.", dir_okay=False)
 ]
 Attention = Annotated[
-    Literal["auto", "sdpa", "flash_attention_2"],
+    finetuning_options.Attention,
     typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),
 ]
 Template = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ from llmi2i_cli.cli.options import (
     Workdir,
 )
 from llmi2i_cli.cli.printing import print_manifest
+from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, Negatives
 
 
 def sft_disc(
@@ -31,22 +32,24 @@ def sft_disc(
     base_model: Annotated[
         str | None,
         typer.Option(help="Base, as in sft-gen.", show_default="a generator that has not seen the judged interactions"),
-    ] = None,
+    ] = DiscriminatorOptions.base_model,
     negatives: Annotated[
-        Literal["uniform", "popularity", "generator"],
+        Negatives,
         typer.Option(help="Where the No examples come from; generator trains a second one without the last items."),
-    ] = "generator",
-    negatives_per_positive: Annotated[int, typer.Option(help="No examples for each Yes.", min=1)] = 15,
-    epochs: Epochs = None,
-    learning_rate: LearningRate = None,
-    batch_size: BatchSize = None,
-    gradient_accumulation: GradientAccumulation = 1,
-    max_length: MaxLength = None,
-    seed: Seed = 42,
-    deepspeed: DeepSpeed = None,
-    attention: Attention = "auto",
-    template: Template = None,
-    checkpoint_steps: CheckpointSteps = 0,
+    ] = DiscriminatorOptions.negatives,
+    negatives_per_positive: Annotated[
+        int, typer.Option(help="No examples for each Yes.", min=1)
+    ] = DiscriminatorOptions.negatives_per_positive,
+    epochs: Epochs = DiscriminatorOptions.epochs,
+    learning_rate: LearningRate = DiscriminatorOptions.learning_rate,
+    batch_size: BatchSize = DiscriminatorOptions.batch_size,
+    gradient_accumulation: GradientAccumulation = DiscriminatorOptions.gradient_accumulation,
+    max_length: MaxLength = DiscriminatorOptions.max_length,
+    seed: Seed = DiscriminatorOptions.seed,
+    deepspeed: DeepSpeed = DiscriminatorOptions.deepspeed,
+    attention: Attention = DiscriminatorOptions.attention,
+    template: Template = DiscriminatorOptions.template,
+    checkpoint_steps: CheckpointSteps = DiscriminatorOptions.checkpoint_steps,
     resume: Resume = True,
     force: Force = False,
     as_json: AsJson = False,
@@ -57,8 +60,7 @@ def sft_disc(
     """
     from llmi2i_cli.stages.sft_disc import sft_disc
 
-    manifest = sft_disc(
-        workdir,
+    options = DiscriminatorOptions(
         base_model=base_model,
         negatives=negatives,
         negatives_per_positive=negatives_per_positive,
@@ -72,7 +74,6 @@ def sft_disc(
         attention=attention,
         template=template,
         checkpoint_steps=checkpoint_steps,
-        resume=resume,
-        force=force,
     )
+    manifest = sft_disc(workdir, options, resume=resume, force=force)
     print_manifest(manifest, as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -24,33 +24,38 @@ from llmi2i_cli.cli.options import (
     Workdir,
 )
 from llmi2i_cli.cli.printing import print_manifest
+from llmi2i_cli.llm.finetuning_options import GeneratorOptions, Softmax
 
 
 def sft_gen(
     workdir: Workdir = WORKDIR,
     base_model: Annotated[
         str, typer.Option(help="Base: a preset (llama-tiny, llama-small, llama-base), a local directory or a hub id.")
-    ] = "llama-tiny",
-    alpha: Annotated[float, typer.Option(help="Loss weight of a long-tail target, eq. (2).", min=0)] = 4.0,
-    beta: Annotated[float, typer.Option(help="Loss weight of any other target.", min=0)] = 1.0,
-    epochs: Epochs = None,
-    learning_rate: LearningRate = None,
-    batch_size: BatchSize = None,
-    gradient_accumulation: GradientAccumulation = 1,
-    max_length: MaxLength = None,
-    seed: Seed = 42,
-    deepspeed: DeepSpeed = None,
-    attention: Attention = "auto",
-    template: Template = None,
-    checkpoint_steps: CheckpointSteps = 0,
+    ] = GeneratorOptions.base_model,
+    alpha: Annotated[
+        float, typer.Option(help="Loss weight of a long-tail target, eq. (2).", min=0)
+    ] = GeneratorOptions.alpha,
+    beta: Annotated[float, typer.Option(help="Loss weight of any other target.", min=0)] = GeneratorOptions.beta,
+    epochs: Epochs = GeneratorOptions.epochs,
+    learning_rate: LearningRate = GeneratorOptions.learning_rate,
+    batch_size: BatchSize = GeneratorOptions.batch_size,
+    gradient_accumulation: GradientAccumulation = GeneratorOptions.gradient_accumulation,
+    max_length: MaxLength = GeneratorOptions.max_length,
+    seed: Seed = GeneratorOptions.seed,
+    deepspeed: DeepSpeed = GeneratorOptions.deepspeed,
+    attention: Attention = GeneratorOptions.attention,
+    template: Template = GeneratorOptions.template,
+    checkpoint_steps: CheckpointSteps = GeneratorOptions.checkpoint_steps,
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation figure before it ends; 0: all epochs.", min=0)
-    ] = 0,
+    ] = GeneratorOptions.patience,
     softmax: Annotated[
-        Literal["auto", "full", "sampled"],
+        Softmax,
         typer.Option(help="Items a target is compared with: all, or a sample; auto samples above 1,000,000 items."),
-    ] = "auto",
-    sampled_items: Annotated[int, typer.Option(help="Items drawn a step by a sampled softmax.", min=1)] = 8192,
+    ] = GeneratorOptions.softmax,
+    sampled_items: Annotated[
+        int, typer.Option(help="Items drawn a step by a sampled softmax.", min=1)
+    ] = GeneratorOptions.sampled_items,
     resume: Resume = True,
     examples_only: Annotated[
         bool, typer.Option("--examples-only", help="Train nothing; write examples.jsonl for other trainers.")
@@ -64,8 +69,7 @@ def sft_gen(
     """
     from llmi2i_cli.stages.sft_gen import sft_gen
 
-    manifest = sft_gen(
-        workdir,
+    options = GeneratorOptions(
         base_model=base_model,
         alpha=alpha,
         beta=beta,
@@ -82,8 +86,6 @@ def sft_gen(
         patience=patience,
         softmax=softmax,
         sampled_items=sampled_items,
-        resume=resume,
-        examples_only=examples_only,
-        force=force,
     )
+    manifest = sft_gen(workdir, options, resume=resume, examples_only=examples_only, force=force)
     print_manifest(manifest, as_json)

@@ -15,8 +15,8 @@ from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import Base, Card, catalogue_digest, load_base, save_checkpoint
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generate import Generator, pad_token_of
-from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import TokenSequence

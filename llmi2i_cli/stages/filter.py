@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
+from llmi2i_cli.llm.finetuning_options import check_discriminator_attention
 from llmi2i_cli.progress import notice
 from llmi2i_cli.workdir import shard_label, stage_run
 
@@ -38,8 +39,6 @@ def filter_candidates(
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
-    from llmi2i_cli.llm.generator_options import check_discriminator_attention
-
     check_discriminator_attention(attention)
     label = shard_label(shards, shard)
     options = {"min_confidence": min_confidence, "include_real": include_real}

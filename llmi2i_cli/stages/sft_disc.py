@@ -13,11 +13,11 @@ other half tell how well that went.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.manifests import read_manifest
 from llmi2i_cli.processes import from_first
 from llmi2i_cli.progress import notice, progress_bar
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from llmi2i_cli.histories import Histories
     from llmi2i_cli.llm.bases import Base
     from llmi2i_cli.llm.feature_tokens import Buckets
-    from llmi2i_cli.llm.generator_options import GeneratorOptions
     from llmi2i_cli.llm.positions import Positions
 
 VALIDATION_USERS = 10_000
@@ -39,56 +38,16 @@ REMEDY = "run `llmi2i sft-disc --force`"
 
 
 def sft_disc(
-    workdir: Path,
-    *,
-    base_model: str | None = None,
-    negatives: str = "generator",
-    negatives_per_positive: int = 15,
-    epochs: float | None = None,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-    gradient_accumulation: int = 1,
-    max_length: int | None = None,
-    seed: int = 42,
-    deepspeed: Path | None = None,
-    attention: str = "auto",
-    template: Path | None = None,
-    checkpoint_steps: int = 0,
-    resume: bool = True,
-    force: bool = False,
+    workdir: Path, options: DiscriminatorOptions, *, resume: bool = True, force: bool = False
 ) -> dict[str, Any]:
     """Train on ``prepare/`` and write ``sft-disc/model/`` and ``sft-disc/log.jsonl``; returns the manifest.
 
-    Without `base_model` it starts from the held-back generator where there is one, else from the generator's own base.
+    Without a base model it starts from the held-back generator where there is one, else from the generator's own base.
     """
-    if negatives not in ("uniform", "popularity", "generator"):
-        raise UsageError(f"--negatives is uniform, popularity or generator, not {negatives}")
-    if negatives_per_positive < 1:
-        raise UsageError(f"--negatives-per-positive must be at least 1, not {negatives_per_positive}")
-    from llmi2i_cli.llm.deepspeed_config import own_file
-    from llmi2i_cli.llm.generator_options import check_discriminator_attention, check_positive
-
-    check_positive(epochs=epochs, learning_rate=learning_rate)
-    check_discriminator_attention(attention)
-    generator_options, chosen_epoch = _generator_training(workdir)
-    options = {
-        "base_model": base_model,
-        "negatives": negatives,
-        "negatives_per_positive": negatives_per_positive,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "gradient_accumulation": gradient_accumulation,
-        "max_length": max_length,
-        "seed": seed,
-        "deepspeed": deepspeed,
-        "attention": attention,
-        "template": template,
-        "generator": generator_options,
-    }
-    local_base = [Path(base_model)] if base_model and Path(base_model).is_dir() else []
-    files = [path for path in (template, own_file(deepspeed), *local_base) if path is not None]
-    with stage_run(workdir, "sft-disc", options=options, files=files, force=force) as run:
+    options.check()
+    trained = _generator_manifest(workdir)
+    decisive = {**options.decisive(), "generator": trained["options"]}
+    with stage_run(workdir, "sft-disc", options=decisive, files=options.own_files(), force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
@@ -100,43 +59,44 @@ def sft_disc(
         from llmi2i_cli.llm.prompts import BARE, read_template
 
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
+        generator_options = GeneratorOptions.from_manifest(trained["options"])
         held_back = None
-        if negatives == "generator":
+        if options.negatives == "generator":
             held_back = _held_back_generator(
-                generator_options, chosen_epoch, run, catalogue, profiles, histories, resume
+                generator_options, trained["chosen_epoch"], run, catalogue, profiles, histories, resume
             )
-        positions = _positions(held_back, catalogue, profiles, histories, negatives, negatives_per_positive, seed)
+        positions = _positions(held_back, catalogue, profiles, histories, options)
         if not positions.labels.any():
             raise ArtifactError(
                 "no example to learn from: no held-back interaction is among the generator's candidates; "
                 "train the generator longer, or use --negatives uniform"
             )
         buckets = Buckets.fit(positions.features)
-        spec = base_model or str(generator_options["base_model"])
-        base = _base(spec, None if base_model else held_back, catalogue, buckets, seed)
+        spec = options.base_model or generator_options.base_model
+        base = _base(spec, None if options.base_model else held_back, catalogue, buckets, options.seed)
         defaults = discriminator_defaults(base.defaults, base.from_scratch)
-        bare = base.from_scratch and template is None
+        bare = base.from_scratch and options.template is None
         with progress_bar("Training the discriminator") as bar:
             facts = train_discriminator(
                 base,
                 positions,
                 buckets,
                 TrainingOptions(
-                    epochs=epochs or defaults.epochs,
-                    learning_rate=learning_rate or defaults.learning_rate,
-                    batch_size=batch_size or defaults.batch_size,
+                    epochs=options.epochs or defaults.epochs,
+                    learning_rate=options.learning_rate or defaults.learning_rate,
+                    batch_size=options.batch_size or defaults.batch_size,
                     weight_decay=defaults.weight_decay,
                     warmup_share=defaults.warmup_share,
-                    seed=seed,
-                    gradient_accumulation=gradient_accumulation,
-                    deepspeed=deepspeed,
-                    checkpoint_steps=checkpoint_steps,
+                    seed=options.seed,
+                    gradient_accumulation=options.gradient_accumulation,
+                    deepspeed=options.deepspeed,
+                    checkpoint_steps=options.checkpoint_steps,
                     best_by="valid_auc",
                 ),
-                template=BARE["discriminator"] if bare else read_template(template, "discriminator"),
+                template=BARE["discriminator"] if bare else read_template(options.template, "discriminator"),
                 base_model=spec,
                 dropout=defaults.dropout,
-                max_length=base.max_length(max_length),
+                max_length=base.max_length(options.max_length),
                 catalogue=catalogue,
                 profiles=profiles,
                 partial=run.partial / "checkpoints",
@@ -149,23 +109,16 @@ def sft_disc(
         return run.publish(**facts)
 
 
-def _generator_training(workdir: Path) -> tuple[dict[str, Any], float]:
-    """Options and chosen epoch of `sft-gen`: the held-back generator is trained with the same, and as long."""
+def _generator_manifest(workdir: Path) -> dict[str, Any]:
+    """What `sft-gen` was asked for and found: the held-back generator is trained with the same options, and as long."""
     manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
     if manifest is None:
         raise ArtifactError(f"{workdir}/sft-gen has no manifest.json: run `llmi2i sft-gen -w {workdir}` first")
-    return dict(manifest["options"]), manifest["chosen_epoch"]
-
-
-def _options_of(generator_options: Mapping[str, Any]) -> GeneratorOptions:
-    from llmi2i_cli.llm.generator_options import GeneratorOptions
-
-    paths = {key: Path(value) if (value := generator_options[key]) else None for key in ("deepspeed", "template")}
-    return GeneratorOptions(**{**generator_options, **paths})
+    return manifest
 
 
 def _held_back_generator(
-    generator_options: Mapping[str, Any],
+    generator_options: GeneratorOptions,
     chosen_epoch: float,
     run: StageRun,
     catalogue: Catalogue,
@@ -183,7 +136,7 @@ def _held_back_generator(
         from_first(lambda: making.mkdir(exist_ok=True))
         with progress_bar("Training the held-back generator") as bar:
             train_generator(
-                _options_of(generator_options),
+                generator_options,
                 catalogue,
                 profiles,
                 hold_back_last(histories)[0],
@@ -208,9 +161,7 @@ def _positions(
     catalogue: Catalogue,
     profiles: list[str],
     histories: Histories,
-    negatives: str,
-    negatives_per_positive: int,
-    seed: int,
+    options: DiscriminatorOptions,
 ) -> Positions:
     """What the discriminator is trained on.
 
@@ -230,10 +181,10 @@ def _positions(
     if held_back is None:
         return positions_at_random(
             histories,
-            "uniform" if negatives == "uniform" else "popularity",
+            "uniform" if options.negatives == "uniform" else "popularity",
             Evidence(histories, catalogue.texts).features,
-            negatives_per_positive=negatives_per_positive,
-            seed=seed,
+            negatives_per_positive=options.negatives_per_positive,
+            seed=options.seed,
         )
     past, users, items = hold_back_last(histories)
     describe = Evidence(past, catalogue.texts).features
@@ -244,13 +195,13 @@ def _positions(
             users,
             _as_rows(users, items, past),
             describe,
-            negatives_per_positive=negatives_per_positive,
-            seed=seed,
+            negatives_per_positive=options.negatives_per_positive,
+            seed=options.seed,
             on_block=bar.advance,
         )
     if not proposed.labels.any():
         return proposed  # a generator that finds nothing has nothing for the discriminator to tell apart
-    drawn = positions_held_back(past, users, items, describe, negatives_per_positive=4, seed=seed)
+    drawn = positions_held_back(past, users, items, describe, negatives_per_positive=4, seed=options.seed)
     return joined(proposed, drawn)
 
 

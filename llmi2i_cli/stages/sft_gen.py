@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.errors import UsageError
+from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import stage_run
 
@@ -23,23 +23,8 @@ REAL_SWING = "valid_recall@10_real_swing"
 
 def sft_gen(
     workdir: Path,
+    options: GeneratorOptions,
     *,
-    base_model: str = "llama-tiny",
-    alpha: float = 4.0,
-    beta: float = 1.0,
-    epochs: float | None = None,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-    gradient_accumulation: int = 1,
-    max_length: int | None = None,
-    seed: int = 42,
-    deepspeed: Path | None = None,
-    attention: str = "auto",
-    template: Path | None = None,
-    checkpoint_steps: int = 0,
-    patience: int = 0,
-    softmax: str = "auto",
-    sampled_items: int = 8192,
     resume: bool = True,
     examples_only: bool = False,
     force: bool = False,
@@ -52,40 +37,9 @@ def sft_gen(
     With a validation split the weights of the epoch are kept whose candidates make the best Swing, and the log and the
     manifest's ``validation`` tell how that compares with a tuned Swing on the real log alone.
     """
-    for name, value in (("--alpha", alpha), ("--beta", beta)):
-        if value < 0:
-            raise UsageError(f"{name} is a weight and cannot be negative: {value}")
-    if alpha == beta == 0:
-        raise UsageError("--alpha and --beta are both 0: nothing would be learnt")
-    from llmi2i_cli.llm.deepspeed_config import own_file
-    from llmi2i_cli.llm.generator_options import GeneratorOptions, check_positive
-
-    if softmax not in ("auto", "full", "sampled"):
-        raise UsageError(f"--softmax is auto, full or sampled, not {softmax}")
-    check_positive(epochs=epochs, learning_rate=learning_rate, sampled_items=sampled_items)
-
-    options = GeneratorOptions(
-        base_model=base_model,
-        alpha=alpha,
-        beta=beta,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_length=max_length,
-        seed=seed,
-        attention=attention,
-        gradient_accumulation=gradient_accumulation,
-        deepspeed=deepspeed,
-        template=template,
-        checkpoint_steps=checkpoint_steps,
-        patience=patience,
-        softmax=softmax,
-        sampled_items=sampled_items,
-    )
+    options.check()
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
-    files = [path for path in (template, own_file(deepspeed), _local(base_model)) if path is not None]
-    decides = {key: value for key, value in vars(options).items() if key != "checkpoint_steps"}
-    with stage_run(workdir, name, options=decides, files=files, force=force) as run:
+    with stage_run(workdir, name, options=options.decisive(), files=options.own_files(), force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
@@ -157,9 +111,3 @@ def _tell(figures: Mapping[str, float]) -> None:
             "Warning: the generator's candidates do not help a Swing on validation: train longer (--epochs), on more "
             "data or from another --base-model before you serve what is made of them"
         )
-
-
-def _local(base_model: str) -> Path | None:
-    """The base's directory, where it is one: its contents are then an input of the stage."""
-    path = Path(base_model)
-    return path if path.is_dir() else None

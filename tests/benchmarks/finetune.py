@@ -48,6 +48,7 @@ from transformers.utils import logging as transformers_logging
 from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.llm.finetuning_options import Softmax
 from llmi2i_cli.llm.generator_training import GeneratorExamples, train_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import attention_mask, pack
@@ -346,7 +347,7 @@ def train_with_and_without_text(workdir: Path, n_users: int, epochs: float) -> N
         print(f"  {name:8} text: {found}")
 
 
-def train_on_catalogue(n_items: int, steps: int, softmax: str) -> tuple[float, float]:
+def train_on_catalogue(n_items: int, steps: int, softmax: Softmax) -> tuple[float, float]:
     """Median seconds of a step on random histories and titles, and the loss at last."""
     rng = np.random.default_rng(0)
     titles = pl.Series([" ".join(f"word{word}" for word in words) for words in rng.integers(0, 5000, (20_000, 6))])

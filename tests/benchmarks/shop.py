@@ -12,24 +12,15 @@ import torch
 
 from llmi2i_cli.artifacts import Catalogue, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.histories import Histories
+from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
-from llmi2i_cli.llm.generator_options import GeneratorOptions
 from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, loss_dtype, prepare_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.stages.prepare import prepare
 from llmi2i_cli.stages.simulate import simulate
 
-OPTIONS = GeneratorOptions(
-    "llama-tiny",
-    alpha=4.0,
-    beta=1.0,
-    epochs=None,
-    learning_rate=None,
-    batch_size=None,
-    max_length=None,
-    seed=42,
-)
+OPTIONS = GeneratorOptions()
 
 
 def prepare_shop(data: Path | None, workdir: Path) -> None:

@@ -7,13 +7,8 @@ import pytest
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.histories import Histories
-from llmi2i_cli.llm.generator_training import (
-    GeneratorExamples,
-    GeneratorOptions,
-    item_weights,
-    prepare_generator,
-    write_examples,
-)
+from llmi2i_cli.llm.finetuning_options import GeneratorOptions
+from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, prepare_generator, write_examples
 from llmi2i_cli.llm.prompts import PromptPieces
 from tests.llm.tiny import catalogue_of, layout_of, random_histories, save_pretrained_base, titles_of
 
@@ -22,8 +17,7 @@ CATALOGUE = catalogue_of(titles_of(N_ITEMS), tail=(1, 4))
 
 
 def options(base_model="llama-tiny", **changes):
-    values = {"alpha": 4.0, "beta": 0.5, "epochs": None, "learning_rate": None, "batch_size": None, "max_length": None}
-    return GeneratorOptions(base_model=base_model, seed=1, **(values | changes))
+    return GeneratorOptions(base_model=base_model, beta=0.5, seed=1, **changes)
 
 
 def test_the_train_tail_weighs_alpha():

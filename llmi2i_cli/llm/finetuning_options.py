@@ -1,0 +1,157 @@
+"""What the language models are fine-tuned with, as asked for: every option and its default, at one place.
+
+Light to import, so telling what is up to date stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from llmi2i_cli.errors import UsageError
+from llmi2i_cli.llm.deepspeed_config import own_file
+
+FULL_SOFTMAX_ITEMS = 1_000_000  # up to so many items `--softmax auto` compares a target with all of them
+
+Attention = Literal["auto", "sdpa", "flash_attention_2"]
+Softmax = Literal["auto", "full", "sampled"]
+Negatives = Literal["uniform", "popularity", "generator"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningOptions:
+    """What both models are fine-tuned with; None means the base's own default.
+
+    Attributes
+    ----------
+    base_model : a preset, a local directory or a hub id; None: what the stage chooses
+    epochs : passes over the users
+    batch_size : users a step, over all processes
+    gradient_accumulation : parts that a step's users are worked on in
+    max_length : tokens a user
+    deepspeed : a DeepSpeed configuration of the user's own, or the name of a shipped one
+    template : text that replaces the prompt
+    checkpoint_steps : steps between checkpoints, 0 for one an epoch; has no say in the result
+    """
+
+    base_model: str | None = None
+    epochs: float | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    gradient_accumulation: int = 1
+    max_length: int | None = None
+    seed: int = 42
+    deepspeed: Path | None = None
+    attention: Attention = "auto"
+    template: Path | None = None
+    checkpoint_steps: int = 0
+
+    # A manifest's fingerprint is over these in this order: another order would make finished work count as stale.
+    DECISIVE: ClassVar[tuple[str, ...]]
+
+    def check(self) -> None:
+        """UsageError for the first option that cannot be."""
+        check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
+
+    def decisive(self) -> dict[str, Any]:
+        """The options that decide the result, as the stage's manifest lists them."""
+        return {name: getattr(self, name) for name in self.DECISIVE}
+
+    def own_files(self) -> list[Path]:
+        """The user's own files and directories that the options name: they are inputs of the stage."""
+        base = Path(self.base_model) if self.base_model and Path(self.base_model).is_dir() else None
+        return [path for path in (self.template, own_file(self.deepspeed), base) if path is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorOptions(FineTuningOptions):
+    """What `sft-gen` is asked for.
+
+    Attributes
+    ----------
+    alpha, beta : loss weight of a long-tail target and of any other, eq. (2) of the paper
+    patience : epochs without a better validation figure before the training ends; 0: all epochs
+    softmax : items that a target is compared with: all, or a sample
+    sampled_items : items drawn a step by a sampled softmax
+    """
+
+    base_model: str = "llama-tiny"
+    alpha: float = 4.0
+    beta: float = 1.0
+    patience: int = 0
+    softmax: Softmax = "auto"
+    sampled_items: int = 8192
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        "base_model", "alpha", "beta", "epochs", "learning_rate", "batch_size", "max_length", "seed", "attention",
+        "gradient_accumulation", "deepspeed", "template", "patience", "softmax", "sampled_items",
+    )  # fmt: skip
+
+    @classmethod
+    def from_manifest(cls, options: Mapping[str, Any]) -> Self:
+        """What a run of `sft-gen` was asked for, from its manifest's `options`; JSON has paths as text."""
+        paths = {name: Path(given) for name in ("deepspeed", "template") if (given := options.get(name))}
+        return cls(**{**options, **paths})
+
+    def check(self) -> None:
+        """UsageError for the first option that cannot be."""
+        for name, weight in (("--alpha", self.alpha), ("--beta", self.beta)):
+            if weight < 0:
+                raise UsageError(f"{name} is a weight and cannot be negative: {weight}")
+        if self.alpha == self.beta == 0:
+            raise UsageError("--alpha and --beta are both 0: nothing would be learnt")
+        if self.softmax not in get_args(Softmax):
+            raise UsageError(f"--softmax is auto, full or sampled, not {self.softmax}")
+        super().check()
+        check_positive(sampled_items=self.sampled_items)
+
+    def samples(self, n_items: int) -> bool:
+        """Whether the softmax of a catalogue of this size runs over a sample of it."""
+        return self.softmax == "sampled" or (self.softmax == "auto" and n_items > FULL_SOFTMAX_ITEMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorOptions(FineTuningOptions):
+    """What `sft-disc` is asked for.
+
+    Attributes
+    ----------
+    base_model : None: the held-back generator where there is one, else the generator's own base
+    negatives : where the No examples come from
+    negatives_per_positive : No examples for each Yes
+    """
+
+    negatives: Negatives = "generator"
+    negatives_per_positive: int = 15
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        "base_model", "negatives", "negatives_per_positive", "epochs", "learning_rate", "batch_size",
+        "gradient_accumulation", "max_length", "seed", "deepspeed", "attention", "template",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """UsageError for the first option that cannot be."""
+        if self.negatives not in get_args(Negatives):
+            raise UsageError(f"--negatives is uniform, popularity or generator, not {self.negatives}")
+        if self.negatives_per_positive < 1:
+            raise UsageError(f"--negatives-per-positive must be at least 1, not {self.negatives_per_positive}")
+        super().check()
+        check_discriminator_attention(self.attention)
+
+
+def check_positive(**options: float | None) -> None:
+    """UsageError for the first option (``learning_rate`` is ``--learning-rate``) that is given and not above 0."""
+    for name, value in options.items():
+        if value is not None and not value > 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+
+
+def check_discriminator_attention(attention: str) -> None:
+    """UsageError for flash_attention_2: it has no mask that would keep candidates behind one history apart."""
+    if attention == "flash_attention_2":
+        raise UsageError(
+            "the discriminator reads many candidates behind one history, and flash_attention_2 cannot keep them apart: "
+            "use --attention auto or sdpa"
+        )
