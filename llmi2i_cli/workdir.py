@@ -199,7 +199,7 @@ def stage_run(
         "versions": versions(),
     }
     identity = [__version__, name, variant, description["options"], sorted(digests(inputs).items())]
-    fingerprint = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
+    fingerprint = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     run = StageRun(workdir, stage, variant, fingerprint)
     run._description = {"fingerprint": fingerprint, **description}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.deepspeed_config import own_file
@@ -48,16 +48,13 @@ class FineTuningOptions:
     template: Path | None = None
     checkpoint_steps: int = 0
 
-    # A manifest's fingerprint is over these in this order: another order would make finished work count as stale.
-    DECISIVE: ClassVar[tuple[str, ...]]
-
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
         check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
 
     def decisive(self) -> dict[str, Any]:
-        """The options that decide the result, as the stage's manifest lists them."""
-        return {name: getattr(self, name) for name in self.DECISIVE}
+        """The options that decide the result, as the stage's manifest lists them: all but `checkpoint_steps`."""
+        return {name: value for name, value in vars(self).items() if name != "checkpoint_steps"}
 
     def own_files(self) -> list[Path]:
         """The user's own files and directories that the options name: they are inputs of the stage."""
@@ -83,11 +80,6 @@ class GeneratorOptions(FineTuningOptions):
     patience: int = 0
     softmax: Softmax = "auto"
     sampled_items: int = 8192
-
-    DECISIVE: ClassVar[tuple[str, ...]] = (
-        "base_model", "alpha", "beta", "epochs", "learning_rate", "batch_size", "max_length", "seed", "attention",
-        "gradient_accumulation", "deepspeed", "template", "patience", "softmax", "sampled_items",
-    )  # fmt: skip
 
     @classmethod
     def from_manifest(cls, options: Mapping[str, Any]) -> Self:
@@ -125,11 +117,6 @@ class DiscriminatorOptions(FineTuningOptions):
 
     negatives: Negatives = "generator"
     negatives_per_positive: int = 15
-
-    DECISIVE: ClassVar[tuple[str, ...]] = (
-        "base_model", "negatives", "negatives_per_positive", "epochs", "learning_rate", "batch_size",
-        "gradient_accumulation", "max_length", "seed", "deepspeed", "attention", "template",
-    )  # fmt: skip
 
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
