@@ -48,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is no MemoryError
+            return _fail("out of memory on the device: see the stage's --help for options that lower its use", 1)
         return _fail(f"{type(error).__name__}: {error} (this should not happen; --debug shows where)", 1)
 
 

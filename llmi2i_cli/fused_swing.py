@@ -20,6 +20,7 @@ from llmi2i_cli.i2i.swing import swing_neighbours
 
 CHOICE = Choice("pseudo-user", "rank", recall_number=5, min_confidence=0.0, copied_history=5)  # about what `fuse` tunes
 MAX_ITEM_USERS = 1000  # bounds the time on any log
+MAX_USERS = 100_000  # of a larger log a sample is taken: ten thousand users' candidates are to be seen in it
 
 
 class FusedSwing:
@@ -33,7 +34,11 @@ class FusedSwing:
     """
 
     def __init__(self, real: Histories, held_out: HeldOut) -> None:
-        self._real, self.held_out = real, held_out
+        rows = np.arange(real.n_users)
+        if real.n_users > MAX_USERS:
+            others = np.random.default_rng(0).permutation(np.setdiff1d(rows, held_out.users))
+            rows = np.sort(np.concatenate([held_out.users, others[: max(0, MAX_USERS - len(held_out.users))]]))
+        self._rows, self._real, self.held_out = rows, real.take(rows), held_out
 
     @cached_property
     def _tuned(self) -> tuple[float, dict[str, Any]]:
@@ -53,12 +58,12 @@ class FusedSwing:
 
         Parameters
         ----------
-        users : int64 (n,), rows of the real log, ascending
+        users : int64 (n,), rows of the real log, ascending, of users that are held out
         ranked : int32 (n, m), items in rank order, padded with -1
         """
         listed = ranked >= 0
         candidates = Candidates(
-            users=np.repeat(users, listed.sum(axis=1)),
+            users=np.repeat(np.searchsorted(self._rows, users), listed.sum(axis=1)),
             items=ranked[listed],
             ranks=np.broadcast_to(np.arange(1, ranked.shape[1] + 1, dtype=np.int32), ranked.shape)[listed],
             confidences=np.ones(listed.sum(), np.float32),

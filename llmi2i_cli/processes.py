@@ -26,12 +26,12 @@ PATIENCE = timedelta(days=7)  # for the first process; torchrun ends the others 
 
 def rank() -> int:
     """The number of this process in its run, from 0. A launcher that numbers processes sets LOCAL_RANK."""
-    return int(os.environ["RANK"]) if "LOCAL_RANK" in os.environ else 0
+    return int(os.environ.get("RANK", "0")) if "LOCAL_RANK" in os.environ else 0
 
 
 def world_size() -> int:
     """How many processes the run has."""
-    return int(os.environ["WORLD_SIZE"]) if "LOCAL_RANK" in os.environ else 1
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
 
 
 def is_first() -> bool:

@@ -32,6 +32,9 @@ from llmi2i_cli.manifests import describe, digests, output_changes, read_manifes
 from llmi2i_cli.pipeline import STAGES, Stage, require
 from llmi2i_cli.processes import from_first, hear, is_first, tell, world_size
 
+# As libraries tell of it that have errors of their own: Polars and safetensors, and torch when it saves.
+NO_SPACE = r"No space left on device|os error 28\b|inline_container\.cc.* unexpected pos"
+
 
 class StageRun:
     """One run of a stage, while its lock is held. `up_to_date` tells that there is nothing to do.
@@ -229,7 +232,7 @@ def stage_run(
     except OSError as error:
         raise _workdir_error(error, workdir) from error
     except Exception as error:
-        if re.search(r"No space left on device|os error 28\b", str(error)):  # libraries with errors of their own
+        if re.search(NO_SPACE, str(error)):
             raise _workdir_error(OSError(errno.ENOSPC, str(error)), workdir) from error
         raise
     finally:

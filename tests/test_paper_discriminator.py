@@ -107,18 +107,20 @@ def test_choosing_by_user_and_by_one_threshold(paper):
 
 
 def test_figure_5(paper):
-    columns = ("recall_number", "order", "min_confidence", "strategy", "valid_recall@10")
+    columns = ("recall_number", "order", "min_confidence", "strategy", "weight", "drop_real", "valid_recall@10")
     rows = [
-        (0, "rank", 0.0, "append", 0.01),
-        (1, "rank", 0.0, "append", 0.02),
-        (1, "rank", 0.0, "pseudo-user", 0.03),
-        (1, "rank", 0.5, "append", 0.025),
-        (5, "confidence", 0.5, "append", 0.04),
-        (5, "random", 0.0, "append", 0.015),
+        (0, "rank", 0.0, "append", "one", 0.0, 0.01),
+        (1, "rank", 0.0, "append", "one", 0.0, 0.02),
+        (1, "rank", 0.5, "append", "one", 0.0, 0.025),
+        (5, "confidence", 0.5, "append", "one", 0.0, 0.04),
+        (5, "random", 0.0, "append", "one", 0.0, 0.015),
+        (1, "rank", 0.0, "append", "confidence", 0.0, 0.05),  # later rounds: not every cell has had these tries
+        (1, "rank", 0.0, "pseudo-user", "one", 0.0, 0.06),
+        (1, "rank", 0.0, "append", "one", 0.1, 0.07),
     ]
     sweep = pl.DataFrame(rows, schema=columns, orient="row")
     assert list(paper("figure5").rows_of("shop", sweep)) == [
-        ["shop", "rank", "1", "0.0300", "0.0250"],
+        ["shop", "rank", "1", "0.0200", "0.0250"],
         ["shop", "confidence", "5", "", "0.0400"],
         ["shop", "random", "5", "0.0150", ""],
     ]
@@ -142,7 +144,7 @@ def test_on_a_work_directory(paper, pipeline, capsys):
     arms = {row[1]: row for row in found if row[1] in discriminator.ARMS}
     assert list(arms) == list(discriminator.ARMS)
     assert all(row[3] == "75%" for row in arms.values())  # two of eight a user, of all in the mean
-    assert len([row for row in found if row[1].startswith("2 ")]) == 4  # strategies and scopes
+    assert len([row for row in found if row[1].startswith("2 ")]) == 6  # strategies and scopes
 
     paper("reliability").main([str(pipeline)])
     found = cells(capsys.readouterr().out)

@@ -3,7 +3,7 @@ simpler ways to do the same; everything is printed as Markdown.
 
 Usage: python examples/paper/discriminator.py [--auc-only] WORKDIR [WORKDIR ...]
 
-Work directories need prepare/ with both splits, filter/scored.parquet and, beyond --auc-only, fuse/sweep.parquet.
+Work directories need prepare/ with both splits, filter/scored.parquet.
 Intervals are 95%, paired bootstraps over users.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 from judged import Judged, pointers, read_judged, table
 from numpy.typing import NDArray
 from rivals import scores_by
@@ -33,6 +32,7 @@ from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.llm.judge import user_aucs
 
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
+STRATEGIES: tuple[tuple[Strategy, int | None], ...] = (("append", None), ("pseudo-user", 5), ("pseudo-user", None))
 ARMS = ("likelihood", "discriminator", "list-wise logistic", "random")
 Scope = Literal["a user", "of all"]
 SCOPES: tuple[Scope, ...] = ("a user", "of all")
@@ -121,18 +121,11 @@ def trained(judged: Judged, point: Point, options: dict[str, Any], valid: HeldOu
     return replace(point, valid=recalls[recent], hits=per_user_recall(neighbours, test, recent))
 
 
-def strategies(sweep: pl.DataFrame) -> list[tuple[Strategy, int | None]]:
-    """Append, and pseudo-user with the copied history that did best in the sweep of `fuse`."""
-    pseudo = sweep.filter(strategy="pseudo-user").sort("valid_recall@10", descending=True, maintain_order=True)
-    return [("append", None), ("pseudo-user", pseudo["copied_history"][0])]
-
-
 def points_of(workdir: Path, judged: Judged, scores: dict[str, NDArray[np.float64]]) -> list[Point]:
     """Every strategy, scope, number and arm, in this order, with Swing's default options (as `fuse` tunes)."""
     valid, test = read_held_out(workdir, "valid"), read_held_out(workdir, "test")
-    sweep = pl.read_parquet(workdir / "fuse" / "sweep.parquet", glob=False)
     points = []
-    for (strategy, copied), scope, number, arm in product(strategies(sweep), SCOPES, RECALL_NUMBERS, ARMS):
+    for (strategy, copied), scope, number, arm in product(STRATEGIES, SCOPES, RECALL_NUMBERS, ARMS):
         point = Point(arm, scope, number, strategy, copied, choose(judged, scores[arm], number, scope))
         points.append(trained(judged, point, complete_options("swing", {}), valid, test))
         sys.stderr.write(f"{workdir}: {arm}, {point.way}: {points[-1].valid:.4f}\n")

@@ -46,9 +46,7 @@ def fuse(
     ] = False,
     drop_real: Annotated[
         float | None,
-        typer.Option(
-            help="Share of them, the least confident.", show_default="tuned, or filter's keep", min=0, max=0.99
-        ),
+        typer.Option(help="Share of them, the least confident.", show_default="tuned, or 0.01", min=0, max=0.99),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

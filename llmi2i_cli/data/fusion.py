@@ -59,7 +59,7 @@ class Choice:
     the first `recall_number` of them are taken, and of these the ones with at least `min_confidence`; where
     `min_confidence` is None, the filter's `keep` decides. They weigh 1, or their confidence. A pseudo user copies the
     `copied_history` most recent real interactions, all of them where it is None. The share `drop_real` of the real
-    interactions is left out, the least confident first; where it is None, the filter's `keep` decides.
+    interactions is left out, the least confident first.
     """
 
     strategy: Strategy
@@ -68,7 +68,7 @@ class Choice:
     min_confidence: float | None
     copied_history: int | None = None
     weight: Weight = "one"
-    drop_real: float | None = 0.0
+    drop_real: float = 0.0
 
 
 def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
@@ -93,18 +93,16 @@ def weights_of(candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) 
     return candidates.confidences[chosen] if rule == "confidence" else np.ones(len(chosen), np.float32)
 
 
-def without_noise(real: pl.DataFrame, drop_real: float | None) -> pl.DataFrame:
+def without_noise(real: pl.DataFrame, drop_real: float) -> pl.DataFrame:
     """The rows of `real` that `Choice.drop_real` leaves, in their order.
 
     Parameters
     ----------
-    real : user_id, confidence, keep and other columns: the judged train rows. Of equal confidences the first row goes
+    real : user_id, confidence and other columns: the judged train rows. Of equal confidences the first row goes
         first; a user's only interaction stays, for nothing is known that could speak against it
     """
-    if drop_real is None:
-        return real.filter("keep")
     doubted = real.with_row_index("row").filter(pl.len().over("user_id") > 1)
-    dropped = doubted.sort("confidence", maintain_order=True).head(int(drop_real * len(real)))["row"]
+    dropped = doubted.sort("confidence", maintain_order=True).head(round(drop_real * len(real)))["row"]
     return real.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(dropped.implode()))
 
 

@@ -35,7 +35,7 @@ def first_choice(given: Mapping[str, Any]) -> Choice:
 def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
     """The fields of `Choice` that each round varies, with their values: a single one for what is given.
 
-    Where nothing is given about candidates, the real log alone stands before them.
+    The real log alone stands before them, unless a number of candidates is given.
     """
     numbers = [n for n in RECALL_NUMBERS if n < _deepest(candidates)] + [_deepest(candidates)]
     shares = REJECTED_SHARES if len(candidates.users) else ()
@@ -47,8 +47,8 @@ def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
         {"strategy": STRATEGIES, "copied_history": COPIED_HISTORIES},
         {"drop_real": DROPPED_SHARES},
     ]
-    if all(value is None for name, value in given.items() if name != "drop_real"):
-        found.insert(0, {})
+    if given["recall_number"] is None:
+        found.insert(0, {"recall_number": [0]})
     return [{name: values if given[name] is None else [given[name]] for name, values in axes.items()} for axes in found]
 
 
@@ -58,6 +58,8 @@ def combinations(best: Choice, axes: Axes, candidates: Candidates, given: Mappin
         choice = replace(best, **dict(zip(axes, values, strict=True)))
         if choice.strategy == "append":
             choice = replace(choice, copied_history=None)
+        if choice.recall_number == 0:
+            choice = replace(first_choice(given), recall_number=0, drop_real=choice.drop_real)
         if choice.recall_number >= _deepest(candidates) and given["order"] is None:
             choice = replace(choice, order="rank")  # all are taken, in whatever order
         yield choice

@@ -138,7 +138,8 @@ def _plain(mapped: np.memmap) -> NDArray:
 
     Rows are looked up at random: without the advice each one would bring dozens of pages that nobody asks for.
     """
-    mapped._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
     return np.asarray(mapped)
 
 

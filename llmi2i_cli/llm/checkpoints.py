@@ -6,7 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+from safetensors.torch import load_model
+from torch import nn
+
 COMPLETE = "complete"  # an empty file in a checkpoint that was written to the end
+
+
+def keep(directory: Path, steps: set[int]) -> None:
+    """Remove the checkpoints but those of some steps."""
+    for path in directory.glob("checkpoint-*"):
+        if _step_of(path) not in steps:
+            shutil.rmtree(path)
 
 
 def start_from(directory: Path, log: Path, resume: bool) -> int:
@@ -14,18 +24,23 @@ def start_from(directory: Path, log: Path, resume: bool) -> int:
     if not resume:
         shutil.rmtree(directory, ignore_errors=True)
     checkpoint = last_complete_checkpoint(directory)
-    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    step = _step_of(checkpoint) if checkpoint else 0
     _truncate_log(log, step)
     return step
 
 
 def last_complete_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that was written to its end; those that a kill cut short are removed."""
-    found = sorted(directory.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    found = sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True)
     for path in found:
         if not (path / COMPLETE).exists():
             shutil.rmtree(path)
     return next((path for path in found if path.exists()), None)
+
+
+def load_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the model that it is of."""
+    load_model(model, checkpoint / "model.safetensors")
 
 
 def logged_figures(log: Path, step: int) -> dict[str, float]:
@@ -46,4 +61,10 @@ def _truncate_log(log: Path, step: int) -> None:
                 continue  # the line that the kill cut short
             if entry["step"] <= step:
                 kept.append(line + "\n")
-    log.write_text("".join(kept), encoding="utf-8")
+    shortened = log.with_name(f".{log.name}.tmp")
+    shortened.write_text("".join(kept), encoding="utf-8")
+    shortened.replace(log)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

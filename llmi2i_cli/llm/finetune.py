@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from llmi2i_cli.errors import ArtifactError, Llmi2iError, ModelError, UsageError
 from llmi2i_cli.llm.batches import Batches, Collator, Examples, Indices, Shares
-from llmi2i_cli.llm.checkpoints import COMPLETE, logged_figures, start_from
+from llmi2i_cli.llm.checkpoints import COMPLETE, keep, load_weights, logged_figures, start_from
 from llmi2i_cli.llm.deepspeed_config import deepspeed_config
 from llmi2i_cli.llm.item_model import ItemModel
 from llmi2i_cli.processes import from_first, is_first, rank, world_size
@@ -145,7 +145,9 @@ class _Watch(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         PartialState().wait_for_everyone()  # each has files of its own in it
         if state.is_world_process_zero:
-            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            directory = Path(str(args.output_dir))
+            (directory / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            keep(directory, {state.global_step, state.best_global_step or state.global_step})
         control.should_training_stop |= self.options.ends_at(state)
 
     def _write(self, state: TrainerState, **entry: Any) -> None:
@@ -228,12 +230,10 @@ def fine_tune(
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=steps_per_epoch,
-        save_total_limit=3,  # the best, the last, and the one before it until the last is complete
         eval_strategy="steps" if evaluate else "no",
         eval_steps=steps_per_epoch,
         metric_for_best_model=best_by,
         greater_is_better=True,
-        load_best_model_at_end=best_by is not None,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -258,21 +258,23 @@ def fine_tune(
     trainer.remove_callback(_printer())
     done_before = from_first(lambda: start_from(directory, log, resume))
     checkpoint = directory / f"checkpoint-{done_before}" if done_before else None
-    if checkpoint and options.ends_at(TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))):
-        arguments.max_steps = done_before  # it was killed after its end
-    if not is_first():
-        torch.manual_seed(options.seed + rank())  # each process drops out by itself
-    model.train()
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except Exception as error:
-        if (known := _explained(error, options)) is not None:
-            raise known from error
-        raise
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)) if checkpoint else None
+    if state is None or not options.ends_at(state):
+        if not is_first():
+            torch.manual_seed(options.seed + rank())  # each process drops out by itself
+        model.train()
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except Exception as error:
+            if (known := _explained(error, options)) is not None:
+                raise known from error
+            raise
+        state = trainer.state
     trainer.accelerator.free_memory()  # of what there is for training alone: another model may be trained next
     model.float().eval()  # DeepSpeed may have made it bfloat16
-    state = trainer.state
-    chosen_step = state.best_global_step if best_by else state.global_step
+    chosen_step = (best_by and state.best_global_step) or state.global_step
+    if chosen_step != trainer.state.global_step:
+        load_weights(model, directory / f"checkpoint-{chosen_step}")
     return Outcome(
         steps_this_run=state.global_step - done_before,
         chosen_epoch=round(chosen_step / steps_per_epoch, 4),

@@ -20,7 +20,7 @@ from llmi2i_cli.artifacts import Catalogue
 from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import Card, load_checkpoint
 from llmi2i_cli.llm.item_model import GeneratorModel
-from llmi2i_cli.llm.packing import pack
+from llmi2i_cli.llm.packing import TokenSequence, pack
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
 from llmi2i_cli.processes import local_rank
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BLOCK_USERS = 1024
+TOKENS_AT_ONCE = 1 << 15  # that go through the model together: titles make histories long
 CHUNK_LOGITS = 2 << 20  # logits held at once: 8 MB, what the last-level cache takes,
 FEWEST_USERS = 64  # but for so many users at least, or else reading the table would take longer than multiplying it
 
@@ -73,10 +74,15 @@ def rank_block(
     sequences = [
         query_sequence(generator.pieces, user, histories.row(user)[-history:], generator.max_length) for user in users
     ]
-    rows = pack(sequences, generator.pad_token)
     table = model.input_table()
-    states = model.states(table, **{name: value.to(device) for name, value in vars(rows).items()})
-    states, output = states.float(), model.output_rows(table).float()  # in bfloat16 many logits would tie
+    found_states = []
+    for together in _parts(sequences):
+        rows = pack(together, generator.pad_token)
+        found_states.append(model.states(table, **{name: value.to(device) for name, value in vars(rows).items()}))
+    states, output = (
+        torch.cat(found_states).float(),
+        model.output_rows(table).float(),
+    )  # in bfloat16 many logits would tie
     found = min(top_n, len(output))
     items_out = np.full((len(users), top_n), -1, np.int32)
     logprobs_out = np.full((len(users), top_n), -np.inf, np.float32)
@@ -95,6 +101,17 @@ def rank_block(
         logprobs_out[part, :found] = logprobs.masked_fill(values == -torch.inf, -torch.inf).cpu().numpy()  # no NaN
     items_out[np.isneginf(logprobs_out)] = -1
     return items_out, logprobs_out
+
+
+def _parts(sequences: Sequence[TokenSequence]) -> Iterator[Sequence[TokenSequence]]:
+    """The sequences in order, in parts of at most `TOKENS_AT_ONCE` tokens or one sequence."""
+    ends = np.cumsum([len(sequence.tokens) for sequence in sequences])
+    start = 0
+    while start < len(sequences):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + TOKENS_AT_ONCE, side="right")))
+        yield sequences[start:stop]
+        start = stop
 
 
 def rank_users(

@@ -158,9 +158,10 @@ class ItemModel(nn.Module):
         embedded = functional.dropout(functional.embedding(input_ids, table), self.dropout, self.training)
         if self.decoder.config._attn_implementation == "flash_attention_2":
             real = segments != 0
-            state = self.decoder(
-                inputs_embeds=embedded[real][None], position_ids=position_ids[real][None], use_cache=False
-            ).last_hidden_state[0]
+            with torch.autocast(embedded.device.type, torch.bfloat16):  # the kernel knows no float32
+                state = self.decoder(
+                    inputs_embeds=embedded[real][None], position_ids=position_ids[real][None], use_cache=False
+                ).last_hidden_state[0]
             place = torch.cumsum(real.flatten(), 0) - 1
             chosen = state[place[outputs]]
         else:

@@ -35,7 +35,8 @@ def filter_candidates(
 
     The confidence is calibrated (see `llm.calibration`); `keep` marks a Yes with at least `min_confidence`. With
     `include_real`, ``filter/scored-real.parquet`` holds the same for each train interaction, judged from the user's
-    others around it, without its own testimony. Returns the manifest, or None when other shards have not finished yet.
+    others around it, without its own testimony, on the discriminator's own scale. Returns the manifest, or None when
+    other shards have not finished yet.
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")

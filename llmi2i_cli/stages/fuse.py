@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llmi2i_cli.data.fusion import Candidates, Choice
     from llmi2i_cli.histories import Histories
 
+UNTUNED_DROP = 0.01  # of the real interactions: the share that the discriminator is surest of
+
 
 def fuse(
     workdir: Path,
@@ -38,8 +40,8 @@ def fuse(
     Strategy, recall number, order, confidence threshold, length of a pseudo user's copied history, weight and, with
     `include_real`, the share of real interactions to drop are tuned where they are not given: those are chosen with
     which a Swing trained on the fused log has the best validation Recall@10. Without a validation split, or with
-    ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep` (of
-    real interactions, too), the whole history and the confidence.
+    ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep`, the
+    whole history, the confidence and `UNTUNED_DROP`.
     """
     if copied_history is not None and copied_history < 1:
         raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
@@ -117,7 +119,6 @@ class _Logs:
     """What is fused: the train rows, judged where `include_real` asks for it, and the scored candidates."""
 
     def __init__(self, workdir: Path, include_real: bool) -> None:
-        import polars as pl
 
         from llmi2i_cli.artifacts import read_artifact, read_item_ids, read_user_ids
 
@@ -125,20 +126,23 @@ class _Logs:
         self.candidates = _read_candidates(workdir, self.user_ids, self.item_ids)
         self.judged = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
         if include_real:
-            key = ["user_id", "item_id", "timestamp"]
-            verdicts = read_artifact(workdir, "filter/scored-real.parquet").select(*key, "confidence", "keep")
-            joined = self.judged.join(verdicts, on=key, how="left", maintain_order="left")
-            self.judged = joined.with_columns(pl.col("confidence").fill_null(1.0), pl.col("keep").fill_null(value=True))
-        self._histories: dict[float | None, Histories] = {}
+            verdicts = read_artifact(workdir, "filter/scored-real.parquet")
+            if not verdicts.select(self.judged.columns).equals(self.judged):
+                raise ArtifactError(
+                    f"{workdir}/filter/scored-real.parquet judges another log than {workdir}/prepare: "
+                    f"run `llmi2i filter --include-real -w {workdir}` again"
+                )
+            self.judged = verdicts
+        self._histories: dict[float, Histories] = {}
 
-    def real_rows(self, drop_real: float | None) -> pl.DataFrame:
+    def real_rows(self, drop_real: float) -> pl.DataFrame:
         """The train rows that are left of the real log: user_id, item_id, timestamp."""
         from llmi2i_cli.data.fusion import without_noise
 
         left = self.judged if drop_real == 0 else without_noise(self.judged, drop_real)
         return left.select("user_id", "item_id", "timestamp")
 
-    def histories(self, drop_real: float | None) -> Histories:
+    def histories(self, drop_real: float) -> Histories:
         """The same as arrays, a row for each user of ``prepare/``."""
         from llmi2i_cli.artifacts import to_histories
 
@@ -193,7 +197,7 @@ def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
         min_confidence=given["min_confidence"],
         copied_history=given["copied_history"],
         weight=given["weight"] or "confidence",
-        drop_real=given["drop_real"],
+        drop_real=UNTUNED_DROP if given["drop_real"] is None else given["drop_real"],
     )
 
 
@@ -208,6 +212,7 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
     from llmi2i_cli.artifacts import write_table
     from llmi2i_cli.data.fusion_search import combinations, first_choice, rounds
     from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+    from llmi2i_cli.fused_swing import MAX_ITEM_USERS
     from llmi2i_cli.i2i.swing import swing_neighbours
 
     held_out = read_held_out(workdir, "valid")
@@ -216,7 +221,7 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
 
     def measure(choice: Choice) -> dict[str, Any]:
         fused, n_candidates = logs.fused(choice)
-        recalls = recall_by_recent(swing_neighbours(fused), held_out)
+        recalls = recall_by_recent(swing_neighbours(fused, max_item_users=MAX_ITEM_USERS), held_out)
         recent = best_recent(recalls)
         share = n_candidates / max(1, len(logs.candidates.users))
         return {"candidates": n_candidates, "share": share, "recent": recent, "valid_recall@10": recalls[recent]}
@@ -225,7 +230,7 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
         """Of equal points the first that drops least of the real log and adds least to it is best."""
         point = points[choice]
         may_be_chosen = choice.order != "random" or given["order"] == "random"
-        return may_be_chosen, point["valid_recall@10"], -(choice.drop_real or 0), -point["candidates"]
+        return may_be_chosen, point["valid_recall@10"], -choice.drop_real, -point["candidates"]
 
     best = first_choice(given)
     with progress_bar("Tuning, Swings trained") as bar, (run.partial / "points.jsonl").open("a") as log:

@@ -47,7 +47,9 @@ def sft_disc(
     options.check()
     trained = _generator_manifest(workdir)
     decisive = {**options.decisive(), "generator": trained["options"]}
-    with stage_run(workdir, "sft-disc", options=decisive, files=options.own_files(), force=force) as run:
+    generator_options = GeneratorOptions.from_manifest(trained["options"])
+    files = [*options.own_files(), *generator_options.own_files()]
+    with stage_run(workdir, "sft-disc", options=decisive, files=files, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
@@ -59,7 +61,6 @@ def sft_disc(
         from llmi2i_cli.llm.prompts import BARE, read_template
 
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
-        generator_options = GeneratorOptions.from_manifest(trained["options"])
         held_back = None
         if options.negatives == "generator":
             held_back = _held_back_generator(
@@ -91,7 +92,6 @@ def sft_disc(
                     gradient_accumulation=options.gradient_accumulation,
                     deepspeed=options.deepspeed,
                     checkpoint_steps=options.checkpoint_steps,
-                    best_by="valid_auc",
                 ),
                 template=BARE["discriminator"] if bare else read_template(options.template, "discriminator"),
                 base_model=spec,
@@ -131,6 +131,8 @@ def _held_back_generator(
     from llmi2i_cli.llm.positions import hold_back_last
 
     done = run.partial / "held-back"
+    if not resume:
+        from_first(lambda: shutil.rmtree(done, ignore_errors=True))
     if not from_first(done.exists):
         making = run.partial / "held-back-in-the-making"
         from_first(lambda: making.mkdir(exist_ok=True))
@@ -229,8 +231,7 @@ def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buck
 def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions | None:
     """What the generator proposes to validation users whose next item it lists.
 
-    For the log, the choice of the epoch that is kept, and the calibration; None without a validation split or without
-    such a user.
+    For the log and the calibration, never for the weights; None without a validation split or without such a user.
     """
     import numpy as np
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import stage_run
@@ -54,6 +55,8 @@ def sft_gen(
             return run.publish(rows={"examples.jsonl": written})
         held_out = read_held_out(workdir, "valid").sample(VALIDATION_USERS) if has_split(workdir, "valid") else None
         swing = FusedSwing(histories, held_out) if held_out is not None and len(held_out.users) else None
+        if options.patience and swing is None:
+            raise UsageError("--patience waits for validation figures, and there is no validation split: leave it out")
         with progress_bar("Training the generator") as bar:
             facts = train_generator(
                 options,

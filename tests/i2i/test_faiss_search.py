@@ -13,7 +13,10 @@ from llmi2i_cli.i2i import faiss_search
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours
 from tests.i2i.test_every_model import check_form
 
-faiss = pytest.importorskip("faiss", reason="faiss is an extra: pip install 'llmi2i[faiss]'")
+
+@pytest.fixture
+def faiss():
+    return pytest.importorskip("faiss", reason="faiss is an extra: pip install 'llmi2i[faiss]'")
 
 
 def clustered(n_items: int, dimensions: int = 32, n_clusters: int = 100, spread: float = 0.7):
@@ -24,7 +27,7 @@ def clustered(n_items: int, dimensions: int = 32, n_clusters: int = 100, spread:
     return scattered.astype(np.float32)
 
 
-def test_95_percent_of_the_50_nearest_are_found(monkeypatch):
+def test_95_percent_of_the_50_nearest_are_found(faiss, monkeypatch):
     vectors, known = clustered(4000), np.ones(4000, bool)
     exact = cosine_neighbours(vectors, known, top_k=50)
 
@@ -33,13 +36,13 @@ def test_95_percent_of_the_50_nearest_are_found(monkeypatch):
         check_form(found, 4000, 50)
         return float(np.mean([np.isin(exact.ids[item], found.ids[item]).mean() for item in range(4000)]))
 
-    monkeypatch.setattr(faiss_search, "CELLS_PROBED", 16)  # of 252 cells: the share that 64 are of a million items'
+    monkeypatch.setattr(faiss_search, "CELLS_PROBED", 1)  # then it is the share that counts, as with many items
     assert 0.95 <= recall() < 1  # or nothing was approximate
     monkeypatch.setattr(faiss_search, "CELLS_PROBED", 252)
     assert recall() > 0.999  # all but ties at the end of a row
 
 
-def test_a_small_catalogue_is_searched_whole():
+def test_a_small_catalogue_is_searched_whole(faiss):
     """As many cells as are probed: the exact rows, with their ties, holes and unknown items."""
     rng = np.random.default_rng(1)
     vectors = rng.choice([-1, 1], (60, 4)).astype(np.float32)  # exact cosines of 1/2 and 1, many ties
@@ -52,14 +55,14 @@ def test_a_small_catalogue_is_searched_whole():
 
 
 @pytest.mark.parametrize("known", [[], [False, False], [True, False]])
-def test_nothing_to_find(known):
+def test_nothing_to_find(faiss, known):
     vectors = np.ones((len(known), 3), np.float32)
     found = cosine_neighbours(vectors, np.array(known, bool), top_k=2, search="faiss")
     assert found.ids.shape == (len(known), 2)
     assert (found.ids == -1).all() and not found.scores.any()
 
 
-def test_the_same_bytes_with_any_number_of_threads():
+def test_the_same_bytes_with_any_number_of_threads(faiss):
     vectors, known = clustered(2000), np.ones(2000, bool)
     before = faiss.omp_get_max_threads()
     results = set()
@@ -73,7 +76,7 @@ def test_the_same_bytes_with_any_number_of_threads():
     assert len(results) == 1
 
 
-def test_faiss_torch_and_numba_work_in_one_process_in_either_order():
+def test_faiss_torch_and_numba_work_in_one_process_in_either_order(faiss):
     """Each brings an OpenMP runtime of its own."""
     program = """if True:
         import numpy as np, torch

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 from functools import partial
 
 import numpy as np
@@ -213,17 +214,14 @@ def test_checkpoints_that_a_kill_cut_short_are_passed_over(tmp_path):
     with pytest.raises(Killed):
         train(tmp_path / "b", given=given, stop_at=10)
     checkpoints = tmp_path / "b/checkpoints"
-    assert sorted(path.name for path in checkpoints.iterdir()) == [
-        "checkpoint-4",
-        "checkpoint-5",
-        "checkpoint-8",
-    ]
-    (checkpoints / "checkpoint-8" / COMPLETE).unlink()
-    (checkpoints / "checkpoint-8" / "model.safetensors").write_bytes(b"cut short")
-    assert last_complete_checkpoint(checkpoints) == checkpoints / "checkpoint-5"
-    assert not (checkpoints / "checkpoint-8").exists()
+    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-8"]
+    shutil.copytree(checkpoints / "checkpoint-8", checkpoints / "checkpoint-10")
+    (checkpoints / "checkpoint-10" / COMPLETE).unlink()
+    (checkpoints / "checkpoint-10" / "model.safetensors").write_bytes(b"cut short")
+    assert last_complete_checkpoint(checkpoints) == checkpoints / "checkpoint-8"
+    assert not (checkpoints / "checkpoint-10").exists()
     found, steps, _ = train(tmp_path / "b", given=given)
-    assert steps == 10
+    assert steps == 7
     assert_same(found, whole)
     assert last_complete_checkpoint(tmp_path / "nowhere") is None
 
@@ -265,6 +263,58 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
     assert outcome == Outcome(steps_this_run=15, chosen_epoch=2, figures={"good": 0.3})
     assert torch.equal(model.decoder.norm.weight, seen[1])
     assert not torch.equal(model.decoder.norm.weight, seen[2])
+
+
+def test_the_best_weights_are_found_again_in_a_folder_that_has_moved(tmp_path):
+    given = options(best_by="good")
+    weights = []
+    for folder in ("here", "there"):
+        if folder == "here":
+            (tmp_path / "here").mkdir()
+        else:
+            (tmp_path / "here").rename(tmp_path / "there")
+        model, examples = a_model()
+        seen: list = []
+        outcome = fine_tune(
+            model,
+            examples,
+            given,
+            directory=tmp_path / folder / "checkpoints",
+            log=tmp_path / folder / "log.jsonl",
+            pad_token=0,
+            evaluate=judged(model, [0.1, 0.3, 0.2], seen),
+        )
+        weights.append(model.decoder.norm.weight.detach().clone())
+    assert (outcome.steps_this_run, outcome.chosen_epoch) == (0, 2)
+    assert torch.equal(weights[0], weights[1])
+
+
+def test_only_the_best_and_the_last_checkpoint_are_kept(tmp_path):
+    model, examples = a_model()
+    fine_tune(
+        model,
+        examples,
+        options(best_by="good", checkpoint_steps=2),
+        directory=tmp_path / "checkpoints",
+        log=tmp_path / "log.jsonl",
+        pad_token=0,
+        evaluate=judged(model, [0.3, 0.1, math.nan], []),
+    )
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-15", "checkpoint-5"]
+
+
+def test_figures_that_are_no_numbers_leave_the_last_epoch(tmp_path):
+    model, examples = a_model()
+    outcome = fine_tune(
+        model,
+        examples,
+        options(best_by="good"),
+        directory=tmp_path / "checkpoints",
+        log=tmp_path / "log.jsonl",
+        pad_token=0,
+        evaluate=judged(model, [math.nan] * 3, []),
+    )
+    assert outcome.chosen_epoch == 3
 
 
 def evaluation(figures, reached):
@@ -397,7 +447,10 @@ def test_nothing_to_learn_from(tmp_path):
 
 
 def test_a_part_of_an_epoch(tmp_path):
-    _, steps, log = train(tmp_path, given=options(epochs=0.6))
+    found, steps, log = train(tmp_path, given=options(epochs=0.6))
     assert steps == 3
     assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-3"
     assert log[-1]["step"] == 3
+    again, steps, same_log = train(tmp_path, given=options(epochs=0.6))
+    assert (steps, same_log) == (0, log)
+    assert_same(again, found)

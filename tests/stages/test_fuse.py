@@ -129,7 +129,7 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     assert run("fuse", "--strategy", "pseudo-user", "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     deepest = pl.read_parquet(workdir / "filter/scored.parquet")["rank"].max()
-    assert set(sweep["recall_number"]) == {1, 3, 5, deepest}
+    assert set(sweep["recall_number"]) == {0, 1, 3, 5, deepest}
     assert sweep["min_confidence"].n_unique() == 4
     assert set(sweep["strategy"]) == {"pseudo-user"}
     assert set(sweep["copied_history"]) == {5, None}
@@ -249,13 +249,10 @@ def judged(workdir):
 def test_include_real_leaves_out_what_is_doubted(workdir, judged, strategy, share):
     options = ("--include-real", "--min-confidence", 0, "--strategy", strategy, "-w", workdir)
     assert run("fuse", "--no-tune", *options, *(() if share is None else ("--drop-real", share))) == 0
-    if share is None:
-        left = judged.filter("keep")
-    else:
-        n_dropped = int(share * len(judged))
-        bar = judged["confidence"].sort()[n_dropped]
-        left = judged.filter(pl.col("confidence") >= bar)
-        assert len(left) == len(judged) - n_dropped
+    n_dropped = round((share or 0.01) * len(judged))  # untuned 1%
+    bar = judged["confidence"].sort()[n_dropped]
+    left = judged.filter(pl.col("confidence") >= bar)
+    assert len(left) == len(judged) - n_dropped
     table = fused(workdir)
     columns = ["user_id", "item_id", "timestamp"]
     assert table.filter(source="real").select(columns).equals(left.select(columns))
@@ -270,6 +267,14 @@ def test_include_real_leaves_out_what_is_doubted(workdir, judged, strategy, shar
     assert manifest(workdir)["real_rows_removed"] == 0
 
 
+def test_verdicts_on_another_log_are_refused(workdir, judged, capsys):
+    write_table(judged.reverse(), workdir / "filter/scored-real.parquet", SCORED_REAL)
+    assert run("fuse", "--include-real", "-w", workdir) == 1
+    error = capsys.readouterr().err
+    assert "scored-real.parquet judges another log than" in error
+    assert "run `llmi2i filter --include-real" in error
+
+
 def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
     assert run("fuse", "--include-real", "--recall-number", 3, "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
@@ -277,7 +282,7 @@ def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
     chosen = sweep.filter("chosen")
     assert chosen["valid_recall@10"].item() == sweep.filter(pl.col("order") != "random")["valid_recall@10"].max()
     assert manifest(workdir)["choice"]["drop_real"] == chosen["drop_real"].item()
-    assert manifest(workdir)["real_rows_removed"] == int(chosen["drop_real"].item() * len(judged))
+    assert manifest(workdir)["real_rows_removed"] == round(chosen["drop_real"].item() * len(judged))
     recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
     assert recalls[best_recent(recalls)] == pytest.approx(chosen["valid_recall@10"].item(), abs=1e-12)
 
