@@ -23,6 +23,7 @@ from llmi2i_cli.errors import ArtifactError
 
 SLOPES = (0.05, 20.0)  # outside it the candidates are hardly told apart, or fitted by chance without an error
 BINS = 10
+FEWEST_USERS = 20  # that a calibration is fitted on; fewer say too little
 SEED = 42
 
 
@@ -156,17 +157,16 @@ def calibrate(
 
     Returns
     -------
-    the calibration, and its figures: number of users on either side, expected calibration error and log loss before
-    and after
+    the calibration, one that changes nothing where there are fewer than `FEWEST_USERS` to fit on, and its figures:
+    number of users on either side, expected calibration error and log loss before and after
     """
     fitting = fitting_half(users)
-    calibration = fit(odds[fitting], labels[fitting])
     measured = ~fitting
-    figures: dict[str, Any] = {
-        **asdict(calibration),
-        "fitted_users": len(np.unique(users[fitting])),
-        "measured_users": len(np.unique(users[measured])),
-    }
+    n_fitting, n_measured = len(np.unique(users[fitting])), len(np.unique(users[measured]))
+    calibration = fit(odds[fitting], labels[fitting]) if n_fitting >= FEWEST_USERS else Calibration()
+    figures: dict[str, Any] = {**asdict(calibration), "fitted_users": n_fitting, "measured_users": n_measured}
+    if not n_measured:
+        return calibration, figures
     for name, each in (("before", Calibration()), ("after", calibration)):
         confidences = each.confidence(odds[measured])
         figures[f"error_{name}"] = expected_calibration_error(confidences, labels[measured])

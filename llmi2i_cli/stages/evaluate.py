@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.evaluation.validation import HeldOut
     from llmi2i_cli.i2i.neighbours import Neighbours
 
+CARE = {"tuned": "tuned", "search": "searched approximately"}
 GENERATOR_RECENT_GRID = (5, 10, 20, 50)  # a pass of the LLM each
 
 
@@ -60,6 +61,7 @@ def evaluate(
     """
     ranking = _check_options(model, data, recent, decay, ranking, baseline)
     ks = sorted(set(ks))
+    compared = [data, baseline] if baseline else [data]
     options = {
         "k": ks,
         "recent": recent,
@@ -67,9 +69,9 @@ def evaluate(
         "exclude_seen": exclude_seen,
         "ranking": ranking,
         "baseline": baseline,
+        "trained": {log: _training_of(workdir, model, log) for log in compared},
     }
     variant = {"model": model, "data": data, "split": split}
-    compared = [data, baseline] if baseline else [data]
     also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
     if baseline and ranking == "index":
         also.append(f"i2i/{model}-{baseline}.parquet")
@@ -109,8 +111,10 @@ def evaluate(
         }
         if baseline:
             theirs = measured_by_log[baseline]
-            if ours.protocol.get("tuned") != theirs.protocol.get("tuned"):
-                notice(f"Warning: {model} was tuned on one of the two logs alone: the gain compares unequal care")
+            for care in ("tuned", "search"):
+                if ours.protocol.get(care) != theirs.protocol.get(care):
+                    how = f"{CARE[care]} on one of the two logs alone"
+                    notice(f"Warning: {model} was {how}: the gain compares unequal care")
             shown = {
                 "data": baseline,
                 "protocol": theirs.protocol,
@@ -155,13 +159,15 @@ def _check_options(
 
 
 def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
-    """Whether the model was tuned, and the options it was trained with, from its manifest."""
+    """Whether the model was tuned, how its neighbours were searched, and the options it was trained with."""
     from llmi2i_cli.manifests import read_manifest
 
     manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
     if model == "generator" or manifest is None:
         return {}
-    return {"tuned": bool(manifest["options"].get("tune")), "trained_with": manifest.get("choice")}
+    asked = manifest["options"]
+    searched = {"search": asked["search"]} if "search" in asked else {}
+    return {"tuned": bool(asked.get("tune")), **searched, "trained_with": manifest.get("choice")}
 
 
 def _vectors_path(model: str, data: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,12 @@ def _evaluated_with(workdir: Path, model: str, data: str) -> tuple[int, float]:
     """The M and the decay that `evaluate` measured this index with, so that what is served is what was measured."""
     from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION
 
-    for split in ("test", "valid"):
+    for measured, split in product((data, "fused"), ("test", "valid")):  # where the real log is the baseline
         try:
-            report = json.loads((workdir / "evaluate" / f"{model}-{data}-{split}.json").read_text(encoding="utf-8"))
+            path = workdir / "evaluate" / f"{model}-{measured}-{split}.json"
+            report = json.loads(path.read_text(encoding="utf-8"))
+            if measured != data:
+                report = report["baseline"]
             protocol = report["protocol"]
             if protocol["ranking"] == "index":
                 return int(protocol["recent"]), float(protocol.get("decay", 1.0))

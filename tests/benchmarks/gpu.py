@@ -18,8 +18,6 @@ import argparse
 import contextlib
 import gc
 import importlib.util
-import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -131,20 +129,6 @@ def operations_per_token(shape: Shape) -> float:
     return 6 * shape.layers * per_layer + attention + output
 
 
-def zero_2(folder: Path) -> Path:
-    """A DeepSpeed configuration: ZeRO-2 in bfloat16."""
-    path = folder / "zero-2.json"
-    settings = {
-        "zero_optimization": {"stage": 2, "overlap_comm": True, "contiguous_gradients": True},
-        "bf16": {"enabled": True},
-        "train_micro_batch_size_per_gpu": "auto",
-        "gradient_accumulation_steps": "auto",
-        "gradient_clipping": "auto",
-    }
-    path.write_text(json.dumps(settings))
-    return path
-
-
 class EnoughStepsError(Exception):
     pass
 
@@ -152,9 +136,6 @@ class EnoughStepsError(Exception):
 def train_large(shape: Shape, device: torch.device, rate: float, steps: int) -> None:
     """Train until `steps` are timed; with gradient checkpointing if memory does not suffice without."""
     deepspeed = device.type == "cuda" and importlib.util.find_spec("deepspeed") is not None
-    if deepspeed:  # a launch of one process
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
-        os.environ.update(alone)
     for checkpointing in (False, True):
         model = build(shape, device, checkpointing)
         parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -174,7 +155,7 @@ def train_large(shape: Shape, device: torch.device, rate: float, steps: int) -> 
                 weight_decay=0,
                 warmup_share=0.03,
                 seed=42,
-                deepspeed=zero_2(Path(folder)) if deepspeed else None,
+                deepspeed=Path("zero2") if deepspeed else None,
                 checkpoint_steps=10**9,
             )
             failure = ""

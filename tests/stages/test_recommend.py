@@ -136,6 +136,10 @@ def test_what_is_served_is_what_was_measured(workdir, capsys):
     for given, expected in (("--recent", {"recent": 1, "decay": 0.5}), ("--decay", {"recent": 2, "decay": 1.0})):
         found = answer(capsys, "recommend", "i3", "i4", "i1", given, 1, "-w", workdir)
         assert found == expected_items(workdir, query, 0, **expected)
+    (workdir / "evaluate/swing-real-test.json").unlink()
+    (workdir / "evaluate/swing-fused-test.json").write_text(json.dumps({"protocol": {"recent": 9}, "baseline": report}))
+    assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == measured
+    (workdir / "evaluate/swing-fused-test.json").unlink()
     for unusable in ("", "[]", '{"protocol": {"ranking": "user-vectors", "recent": 1, "decay": 1}}'):
         (workdir / "evaluate/swing-real-test.json").write_text(unusable)
         assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == by_default

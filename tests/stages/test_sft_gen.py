@@ -9,7 +9,7 @@ import pytest
 
 from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
 from llmi2i_cli.fused_swing import FusedSwing
-from llmi2i_cli.llm import generator_training
+from llmi2i_cli.llm import generator_training, item_model
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from llmi2i_cli.progress import ProgressBar
 from tests.conftest import run
@@ -93,10 +93,21 @@ def test_a_second_run_does_nothing_and_another_seed_trains_again(workdir, capsys
 def test_a_sampled_softmax_trains_another_model_and_does_not_ask_for_all_items(workdir, monkeypatch):
     assert run("sft-gen", *QUICK, "-w", workdir) == 0
     full = contents(workdir)
-    given = ("--softmax", "sampled", "--sampled-items", 50)
+    asked_for = []
+    loss = item_model.weighted_item_cross_entropy
+
+    def recorded(hidden, table, *rest, **more):
+        asked_for.append(len(table))
+        return loss(hidden, table, *rest, **more)
+
+    monkeypatch.setattr(item_model, "weighted_item_cross_entropy", recorded)
+    given = ("--softmax", "sampled", "--sampled-items", 5, "--batch-size", 2)
     assert run("sft-gen", *QUICK, *given, "-w", workdir) == 0
     found = contents(workdir)
     assert found["model/model.safetensors"] != full["model/model.safetensors"]
+    n_items = read_catalogue(workdir).n_items
+    assert max(asked_for) < n_items
+    assert min(asked_for) < n_items / 2
     assert run("sft-gen", *QUICK, *given, "--force", "-w", workdir) == 0
     assert contents(workdir) == found
 
