@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,20 @@ class Positions:
 
     def rows(self, position: int) -> slice:
         return slice(int(self.candidate_ptr[position]), int(self.candidate_ptr[position + 1]))
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "contexts"}
+        contexts = self.contexts
+        np.savez(path, context_ptr=contexts.ptr, context_items=contexts.items, n_items=contexts.n_items, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Positions:
+        """Read what `save` wrote."""
+        with np.load(path) as found:
+            contexts = Histories(found["context_ptr"], found["context_items"], int(found["n_items"]))
+            own = {field.name: found[field.name] for field in fields(cls) if field.name != "contexts"}
+        return cls(contexts=contexts, **own)
 
 
 def hold_back_last(histories: Histories) -> tuple[Histories, NDArray[np.int64], NDArray[np.int32]]:

@@ -13,13 +13,14 @@ other half tell how well that went.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.manifests import read_manifest
-from llmi2i_cli.processes import from_first
+from llmi2i_cli.processes import from_first, world_size
 from llmi2i_cli.progress import notice, progress_bar
 from llmi2i_cli.workdir import StageRun, stage_run
 
@@ -53,7 +54,7 @@ def sft_disc(
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
         from llmi2i_cli.llm.feature_tokens import Buckets
         from llmi2i_cli.llm.finetune import TrainingOptions
         from llmi2i_cli.llm.judge import train_discriminator
@@ -66,7 +67,9 @@ def sft_disc(
             held_back = _held_back_generator(
                 generator_options, trained["chosen_epoch"], run, catalogue, profiles, histories, resume
             )
-        positions = _positions(held_back, catalogue, profiles, histories, options)
+        positions = _of_first(
+            run.partial / "positions.npz", lambda: _positions(held_back, catalogue, profiles, histories, options)
+        )
         if not positions.labels.any():
             raise ArtifactError(
                 "no example to learn from: no held-back interaction is among the generator's candidates; "
@@ -77,6 +80,11 @@ def sft_disc(
         base = _base(spec, None if options.base_model else held_back, catalogue, buckets, options.seed)
         defaults = discriminator_defaults(base.defaults, base.from_scratch)
         bare = base.from_scratch and options.template is None
+        validation = None
+        if has_split(workdir, "valid"):
+            validation = _of_first(
+                run.partial / "validation.npz", lambda: _validation(workdir, catalogue, profiles, histories)
+            )
         with progress_bar("Training the discriminator") as bar:
             facts = train_discriminator(
                 base,
@@ -104,9 +112,22 @@ def sft_disc(
                 log=run.output("log.jsonl"),
                 resume=resume,
                 on_step=bar.update,
-                validation=_validation(workdir, catalogue, profiles, histories),
+                validation=validation if validation is not None and len(validation.users) else None,
             )
         return run.publish(**facts)
+
+
+def _of_first(path: Path, make: Callable[[], Positions]) -> Positions:
+    """What `make` returns in the first process, in every one of them.
+
+    A generator may round otherwise on another GPU, and all have to take the same number of steps.
+    """
+    from llmi2i_cli.llm.positions import Positions
+
+    if world_size() == 1:
+        return make()
+    from_first(lambda: make().save(path))
+    return Positions.load(path)
 
 
 def _generator_manifest(workdir: Path) -> dict[str, Any]:
@@ -228,25 +249,23 @@ def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buck
     return load_base(spec, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens)
 
 
-def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions | None:
+def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions:
     """What the generator proposes to validation users whose next item it lists.
 
-    For the log and the calibration, never for the weights; None without a validation split or without such a user.
+    For the log and the calibration, never for the weights.
     """
     import numpy as np
 
-    from llmi2i_cli.artifacts import has_split, read_histories
+    from llmi2i_cli.artifacts import read_histories
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.generate import load_generator
     from llmi2i_cli.llm.positions import LIST_LENGTH, positions_of_generator
 
-    if not has_split(workdir, "valid"):
-        return None
     targets = read_histories(workdir, ("valid",))
     users = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
     if len(users) > VALIDATION_USERS:
         users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
-    positions = positions_of_generator(
+    return positions_of_generator(
         load_generator(workdir / "sft-gen" / "model", catalogue, profiles),
         histories,
         users,
@@ -255,4 +274,3 @@ def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histor
         negatives_per_positive=LIST_LENGTH,
         seed=0,
     )
-    return positions if len(positions.users) else None

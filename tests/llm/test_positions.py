@@ -190,3 +190,16 @@ def test_joined_holds_the_one_and_then_the_other():
                 np.testing.assert_array_equal(
                     getattr(both, name)[both.rows(offset + p)], getattr(part, name)[part.rows(p)]
                 )
+
+
+def test_saved_positions_are_the_same(tmp_path):
+    log = random_histories(20, 8, seed=3)
+    found = positions_at_random(log, "uniform", Described(), negatives_per_positive=3, seed=1)
+    found.save(tmp_path / "positions.npz")
+    again = positions.Positions.load(tmp_path / "positions.npz")
+    assert rows(again.contexts) == rows(found.contexts)
+    assert again.contexts.n_items == 8
+    for name in ("users", "candidate_ptr", "candidates", "labels", "features"):
+        expected = getattr(found, name)
+        np.testing.assert_array_equal(getattr(again, name), expected)
+        assert getattr(again, name).dtype == expected.dtype
