@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)
 RECENT_WITHOUT_VALIDATION = 100
 DECAY_GRID = (1.0, 0.9, 0.8, 0.7, 0.5)
 CUT_OFF = 10
+SAMPLED_USERS = 10_000  # a fixed sample is asked where a language model answers; more would cost more than they tell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class HeldOut:
     queries: Histories
     targets: Histories
 
-    def sample(self, limit: int) -> HeldOut:
+    def sample(self, limit: int = SAMPLED_USERS) -> HeldOut:
         """At most `limit` of the users who have a query, the same ones each time."""
         places = np.flatnonzero(self.queries.lengths)
         if len(places) > limit:
@@ -86,3 +90,32 @@ def best_recent(recalls: Mapping[int, float]) -> int:
 def best_decay(recalls: Mapping[float, float]) -> float:
     """The decay of the largest recall; the largest such decay."""
     return max(recalls, key=lambda decay: (recalls[decay], decay))
+
+
+def choose(
+    name: str,
+    given: T | None,
+    recalls: Callable[[], Mapping[T, float]] | None,
+    best: Callable[[Mapping[T, float]], T],
+    default: T,
+    chosen_by: str,
+) -> tuple[T, dict[str, Any]]:
+    """A setting as asked for, else the best on validation, else the default; and what a protocol says of it.
+
+    Parameters
+    ----------
+    given : what was asked for; None leaves the choice open
+    recalls : gives validation Recall@10 by value of the setting; None without a validation split
+    best : chooses among them
+    chosen_by : what the protocol calls a choice on validation
+    """
+    tried: dict[str, Any] = {}
+    if given is not None:
+        value, how = given, "the option"
+    elif recalls is None:
+        value, how = default, "default without a validation split"
+    else:
+        by_value = recalls()
+        value, how = best(by_value), chosen_by
+        tried = {f"validation_recall@10_by_{name}": {str(each): recall for each, recall in by_value.items()}}
+    return value, {name: value, f"{name}_chosen_by": how, **tried}

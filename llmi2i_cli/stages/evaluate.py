@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,60 +288,49 @@ class _Evaluation:
         recent = self._recent(protocol, recalls)
         return _generator_ranker(self.workdir, self.catalogue, held_out, self.exclude_seen)(recent, self._top_n)
 
+    def _chosen(
+        self,
+        protocol: dict[str, Any],
+        name: str,
+        given: Any,
+        recalls: Callable[[HeldOut], Mapping[Any, float]],
+        best: Callable[[Mapping[Any, float]], Any],
+        default: Any,
+    ) -> Any:
+        """A setting of the ranking as asked for, else the best on validation, else the default; into the protocol."""
+        from llmi2i_cli.evaluation.validation import choose
+
+        by = "validation Recall@10" + (", on the same users" if self.split == "valid" else "")
+        valid = self._valid
+        value, notes = choose(name, given, None if valid is None else lambda: recalls(valid), best, default, by)
+        protocol |= notes
+        return value
+
+    def _recent(self, protocol: dict[str, Any], recalls: Callable[[HeldOut], Mapping[int, float]]) -> int:
+        from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION, best_recent
+
+        recent: int = self._chosen(protocol, "recent", self.recent, recalls, best_recent, RECENT_WITHOUT_VALIDATION)
+        return recent
+
     def _decay(self, protocol: dict[str, Any], neighbours: Neighbours) -> float:
-        """The decay as asked for, else the best on the validation split at its own best M; noted in the protocol."""
+        """Of the decays, each at its own best M."""
+        from llmi2i_cli.evaluation.validation import DECAY_GRID, RECENT_GRID, best_decay, recall_by_recent
+
+        recents = RECENT_GRID if self.recent is None else (self.recent,)
+
+        def recalls(valid: HeldOut) -> dict[float, float]:
+            look_up = partial(recall_by_recent, neighbours, valid, exclude_seen=self.exclude_seen, recents=recents)
+            return {decay: max(look_up(decay=decay).values()) for decay in DECAY_GRID}
+
+        decay: float = self._chosen(protocol, "decay", self.decay, recalls, best_decay, 1.0)
+        return decay
+
+    @cached_property
+    def _valid(self) -> HeldOut | None:
         from llmi2i_cli.artifacts import has_split
-        from llmi2i_cli.evaluation.validation import (
-            DECAY_GRID,
-            RECENT_GRID,
-            best_decay,
-            read_held_out,
-            recall_by_recent,
-        )
+        from llmi2i_cli.evaluation.validation import read_held_out
 
-        if self.decay is not None:
-            protocol |= {"decay": self.decay, "decay_chosen_by": "the option"}
-        elif has_split(self.workdir, "valid"):
-            valid = read_held_out(self.workdir, "valid")
-            recents = RECENT_GRID if self.recent is None else (self.recent,)
-
-            def recall(decay: float) -> float:
-                by_recent = recall_by_recent(
-                    neighbours, valid, exclude_seen=self.exclude_seen, decay=decay, recents=recents
-                )
-                return max(by_recent.values())
-
-            by_decay = {decay: recall(decay) for decay in DECAY_GRID}
-            protocol |= {
-                "decay": best_decay(by_decay),
-                "decay_chosen_by": self._chosen_by_validation,
-                "validation_recall@10_by_decay": {str(decay): recall for decay, recall in by_decay.items()},
-            }
-        else:
-            protocol |= {"decay": 1.0, "decay_chosen_by": "default without a validation split"}
-        return float(protocol["decay"])
-
-    @property
-    def _chosen_by_validation(self) -> str:
-        return "validation Recall@10" + (", on the same users" if self.split == "valid" else "")
-
-    def _recent(self, protocol: dict[str, Any], recalls: Callable[[HeldOut], dict[int, float]]) -> int:
-        """M as asked for, else the best on the validation split; noted in the protocol."""
-        from llmi2i_cli.artifacts import has_split
-        from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION, best_recent, read_held_out
-
-        if self.recent is not None:
-            protocol |= {"recent": self.recent, "recent_chosen_by": "the option"}
-        elif has_split(self.workdir, "valid"):
-            by_recent = recalls(read_held_out(self.workdir, "valid"))
-            protocol |= {
-                "recent": best_recent(by_recent),
-                "recent_chosen_by": self._chosen_by_validation,
-                "validation_recall@10_by_recent": {str(recent): recall for recent, recall in by_recent.items()},
-            }
-        else:
-            protocol |= {"recent": RECENT_WITHOUT_VALIDATION, "recent_chosen_by": "default without a validation split"}
-        return int(protocol["recent"])
+        return read_held_out(self.workdir, "valid") if has_split(self.workdir, "valid") else None
 
 
 def _generator_ranker(

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from llmi2i_cli.llm.feature_tokens import Buckets
     from llmi2i_cli.llm.positions import Positions
 
-VALIDATION_USERS = 10_000
 REMEDY = "run `llmi2i sft-disc --force`"
 
 
@@ -133,8 +132,8 @@ def _of_first(path: Path, make: Callable[[], Positions]) -> Positions:
 def _generator_manifest(workdir: Path) -> dict[str, Any]:
     """What `sft-gen` was asked for and found: the held-back generator is trained with the same options, and as long."""
     manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
-    if manifest is None:
-        raise ArtifactError(f"{workdir}/sft-gen has no manifest.json: run `llmi2i sft-gen -w {workdir}` first")
+    if manifest is None or "chosen_epoch" not in manifest:
+        raise ArtifactError(f"{workdir}/sft-gen has no manifest.json of a training: run `llmi2i sft-gen -w {workdir}`")
     return manifest
 
 
@@ -254,22 +253,17 @@ def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histor
 
     For the log and the calibration, never for the weights.
     """
-    import numpy as np
-
     from llmi2i_cli.artifacts import read_histories
+    from llmi2i_cli.evaluation.validation import read_held_out
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.generate import load_generator
     from llmi2i_cli.llm.positions import LIST_LENGTH, positions_of_generator
 
-    targets = read_histories(workdir, ("valid",))
-    users = np.flatnonzero((targets.lengths > 0) & (histories.lengths > 0))
-    if len(users) > VALIDATION_USERS:
-        users = np.sort(np.random.default_rng(0).choice(users, VALIDATION_USERS, replace=False))
     return positions_of_generator(
         load_generator(workdir / "sft-gen" / "model", catalogue, profiles),
         histories,
-        users,
-        targets,
+        read_held_out(workdir, "valid").sample().users,
+        read_histories(workdir, ("valid",)),
         Evidence(histories, catalogue.texts).features,
         negatives_per_positive=LIST_LENGTH,
         seed=0,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from llmi2i_cli.histories import Histories
     from llmi2i_cli.llm.generate import Generator
 
-VALIDATION_USERS = 10_000  # a fixed sample is judged at each epoch's end; more would cost more than it tells
 BEST_BY = "valid_recall@10_fused_swing"
 REAL_SWING = "valid_recall@10_real_swing"
 
@@ -53,7 +52,7 @@ def sft_gen(
         if examples_only:
             written = write_examples(options, catalogue, profiles, histories, run.output("examples.jsonl"))
             return run.publish(rows={"examples.jsonl": written})
-        held_out = read_held_out(workdir, "valid").sample(VALIDATION_USERS) if has_split(workdir, "valid") else None
+        held_out = read_held_out(workdir, "valid").sample() if has_split(workdir, "valid") else None
         swing = FusedSwing(histories, held_out) if held_out is not None and len(held_out.users) else None
         if options.patience and swing is None:
             raise UsageError("--patience waits for validation figures, and there is no validation split: leave it out")
