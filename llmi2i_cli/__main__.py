@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from llmi2i_cli.cli.app import app
     from llmi2i_cli.errors import Llmi2iError
-    from llmi2i_cli.processes import one_voice
+    from llmi2i_cli.runs.processes import one_voice
 
     # Packed batches come in many shapes, and oneDNN keeps code for up to 1,024 of them, gigabytes: a few are enough.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    from llmi2i_cli.processes import is_first, rank
+    from llmi2i_cli.runs.processes import is_first, rank
 
     if not is_first():  # torchrun ends this process as soon as the first fails; if it does not, only this one knows
         time.sleep(GRACE_SECONDS)

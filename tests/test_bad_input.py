@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import write_table
+from llmi2i_cli.files.tables import write_table
 from tests.conftest import run
 
 FUSED_SWING = ("--model", "swing", "--data", "fused")

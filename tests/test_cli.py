@@ -21,7 +21,7 @@ from llmi2i_cli import __main__ as program
 from llmi2i_cli import __version__
 from llmi2i_cli.cli.app import app
 from llmi2i_cli.errors import WorkdirError
-from llmi2i_cli.pipeline import STAGES
+from llmi2i_cli.runs.pipeline import STAGES
 from tests.conftest import run
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -220,7 +220,7 @@ class Quiet:
 
 
 def test_a_bar_is_shown_on_a_terminal_after_two_seconds_alone(monkeypatch):
-    from llmi2i_cli import progress
+    from llmi2i_cli.runs import progress
 
     clock = [100.0]
     opened = []

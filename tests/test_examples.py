@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from llmi2i_cli.cli.app import app
-from llmi2i_cli.pipeline import STAGES
+from llmi2i_cli.runs.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]
 STAGE_NAMES = [name for name in STAGES if not name.endswith("-only")]

@@ -7,7 +7,8 @@ import shutil
 
 import polars as pl
 
-from llmi2i_cli.artifacts import INTERACTIONS, write_table
+from llmi2i_cli.artifacts.schemas import INTERACTIONS
+from llmi2i_cli.files.tables import write_table
 from tests.conftest import TINY_STAGES, run
 
 REPORTING = {"evaluate"}  # what may, and should, change with the test items

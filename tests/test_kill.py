@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llmi2i_cli.manifests import read_manifest
-from llmi2i_cli.workdir import StageRun
+from llmi2i_cli.runs.manifests import read_manifest
+from llmi2i_cli.runs.workdir import StageRun
 from tests.conftest import TINY_STAGES, run
 
 PATIENCE_SECONDS = 300  # for a mark that never comes

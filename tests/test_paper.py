@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import CANDIDATES, ITEMS, write_table
+from llmi2i_cli.artifacts.schemas import CANDIDATES, ITEMS
+from llmi2i_cli.files.tables import write_table
 from tests.conftest import run
 
 FOLDER = Path(__file__).parents[1] / "examples/paper"

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm.calibration import fitting_half
 from llmi2i_cli.llm.judge import within_user_auc
 

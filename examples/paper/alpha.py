@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from llmi2i_cli.artifacts import read_artifact
-from llmi2i_cli.manifests import read_manifest
+from llmi2i_cli.artifacts.schemas import read_artifact
+from llmi2i_cli.runs.manifests import read_manifest
 
 HEADER = [
     "| alpha | candidates in the train tail | in the long tail | Recall@10 (95% interval) | long tail (95% interval) |",

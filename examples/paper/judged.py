@@ -8,15 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import (
-    has_split,
-    read_artifact,
-    read_catalogue,
-    read_histories,
-    read_user_ids,
-    with_index,
-)
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_user_ids, with_index
+from llmi2i_cli.artifacts.schemas import read_artifact
 from llmi2i_cli.i2i.evidence import Evidence
 
 SCORED = "filter/scored.parquet"

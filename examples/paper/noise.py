@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import read_artifact, read_catalogue, read_histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
+from llmi2i_cli.artifacts.schemas import read_artifact
 from llmi2i_cli.i2i.evidence import FEATURES, Evidence
 from llmi2i_cli.llm.positions import HISTORY
 

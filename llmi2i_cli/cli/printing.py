@@ -22,7 +22,7 @@ def print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
         return
     if manifest is None:  # another shard will finish the stage
         return
-    from llmi2i_cli.manifests import MANIFEST_KEYS
+    from llmi2i_cli.runs.manifests import MANIFEST_KEYS
 
     rows: list[tuple[str, Any]] = [
         (f"rows of {name}", entry["rows"]) for name, entry in manifest["outputs"].items() if "rows" in entry

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from llmi2i_cli.artifacts import write_table
 from llmi2i_cli.data.buckets import read_bucket, write_buckets
 from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
-from llmi2i_cli.manifests import write_json
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.files.tables import write_table
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from llmi2i_cli.artifacts import PARQUET_OPTIONS, write_table
 from llmi2i_cli.data.text import is_compressed
+from llmi2i_cli.files.tables import PARQUET_OPTIONS, write_table, writing
 
 BUFFERED_ROWS = 4_000_000
 BUCKET_BYTES = 512 * 2**20  # of plain text input; a bucket in memory takes three to five times as much
@@ -87,12 +87,8 @@ def concatenate(parts: Sequence[Path], target: Path, metadata: dict[str, str] | 
     ----------
     metadata : entries for the file's own metadata
     """
-    temporary = target.with_name(f".{target.name}.tmp")
     rows = pl.concat([pl.scan_parquet(part, glob=False) for part in parts])
-    try:
+    with writing(target) as temporary:
         rows.sink_parquet(  # type: ignore[call-overload]
             temporary, row_group_size=ROWS_PER_GROUP, metadata=metadata, **PARQUET_OPTIONS
         )
-    except pl.exceptions.PolarsError as error:
-        raise OSError(str(error)) from error
-    temporary.replace(target)

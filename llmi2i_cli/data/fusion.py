@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import FUSED
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.schemas import FUSED
 
 Strategy = Literal["append", "pseudo-user"]
 Order = Literal["rank", "confidence", "random"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.retrieve import rank_one
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 
 SAMPLED_QUERIES = 1000

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
 from llmi2i_cli.evaluation.metrics import PerUserMetrics, per_user_metrics, rank_of_targets
-from llmi2i_cli.histories import Histories
 
 GROUPS = ("all", "long_tail", "other")
 

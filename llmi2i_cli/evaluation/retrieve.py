@@ -16,7 +16,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numpy.typing import NDArray
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, ranking_key, tie_ranks
 from llmi2i_cli.i2i.selection import offer, sort_descending
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import read_histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import read_histories
 from llmi2i_cli.evaluation.metrics import distinct_items, per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)

@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours

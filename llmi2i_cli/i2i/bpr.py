@@ -11,7 +11,7 @@ import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.faiss_search import approximate_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, ranking_key, tie_ranks
 from llmi2i_cli.i2i.selection import offer, sort_descending

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.words import split_words
 from llmi2i_cli.i2i.bm25 import Bm25Pairs
-from llmi2i_cli.words import split_words
 
 FEATURES = ("bm25", "text", "popularity", "logprob", "rank")
 RECENT_ITEMS = 5  # how far back a candidate is compared with the history

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.i2i.neighbours import Neighbours
     from llmi2i_cli.i2i.youtube_dnn import Validation, YoutubeDNN
 

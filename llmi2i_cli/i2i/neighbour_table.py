@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
-from llmi2i_cli.artifacts import NEIGHBOURS, PARQUET_OPTIONS, collect_artifact, scan_artifact, with_index
+from llmi2i_cli.artifacts.prepared import with_index
+from llmi2i_cli.artifacts.schemas import NEIGHBOURS, collect_artifact, scan_artifact
+from llmi2i_cli.files.tables import PARQUET_OPTIONS, writing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 
 ROWS_AT_ONCE = 1 << 22
@@ -37,12 +38,8 @@ def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         }
         return pl.DataFrame(columns, schema=dict(NEIGHBOURS))
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(path) as temporary:
         _lazily(neighbours, rows_of, NEIGHBOURS).sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
-    except pl.exceptions.PolarsError as error:
-        raise OSError(str(error)) from error
-    temporary.replace(path)
     return int((neighbours.ids != EMPTY).sum())
 
 
@@ -68,12 +65,8 @@ def write_json_lines(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         frame = pl.DataFrame([item_ids[first : first + len(block.ids)].alias("item_id"), *lists])
         return frame.with_columns(pl.col("neighbour_ids", "scores").list.drop_nulls())
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(path) as temporary:
         _lazily(neighbours, rows_of, JSON_LINE).sink_ndjson(temporary)
-    except pl.exceptions.PolarsError as error:
-        raise OSError(str(error)) from error
-    temporary.replace(path)
     return neighbours.n_items
 
 

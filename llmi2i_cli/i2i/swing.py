@@ -38,8 +38,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.best_rows import Rows
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import ArtifactError, ModelError
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.files.atomic import replacing
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.sampled_softmax import sampled_softmax_loss
@@ -233,7 +234,6 @@ def _save(
     optimizers: Sequence[torch.optim.Optimizer],
     rng: np.random.Generator,
 ) -> None:
-    temporary = checkpoint.with_name(f"{checkpoint.name}.tmp")
     state = {
         "epoch": epoch,
         "towers": model.towers.state_dict(),
@@ -242,8 +242,8 @@ def _save(
         "recall_by_epoch": model.recall_by_epoch,
         "rng": json.dumps(rng.bit_generator.state),
     }
-    torch.save(state, temporary)
-    temporary.replace(checkpoint)
+    with replacing(checkpoint) as temporary:
+        torch.save(state, temporary)
 
 
 def _resume(

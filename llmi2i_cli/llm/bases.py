@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from llmi2i_cli.artifacts import Catalogue, write_table
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
+from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.llm.item_model import ItemModel, RaggedTokens, TokenLayout
 from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, Preset, TrainingDefaults
 from llmi2i_cli.llm.prompts import tokenize_distinct

@@ -31,8 +31,8 @@ from llmi2i_cli.llm.batches import Batches, Collator, Examples, Indices, Shares
 from llmi2i_cli.llm.checkpoints import COMPLETE, keep, load_weights, logged_figures, start_from
 from llmi2i_cli.llm.deepspeed_config import deepspeed_config
 from llmi2i_cli.llm.item_model import ItemModel
-from llmi2i_cli.processes import from_first, is_first, rank, world_size
-from llmi2i_cli.progress import notice
+from llmi2i_cli.runs.processes import from_first, is_first, rank, world_size
+from llmi2i_cli.runs.progress import notice
 
 
 @dataclass(frozen=True)

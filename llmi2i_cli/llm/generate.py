@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import Catalogue
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import Card, load_checkpoint
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
-from llmi2i_cli.processes import local_rank
+from llmi2i_cli.runs.processes import local_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import Catalogue
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import Base, Card, catalogue_digest, load_base, save_checkpoint
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
@@ -22,7 +22,7 @@ from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, generator_sequence, read_template
-from llmi2i_cli.processes import is_first
+from llmi2i_cli.runs.processes import is_first
 
 
 class GeneratorExamples:

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts import Catalogue
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import Base, Card, answer_tokens, catalogue_digest, load_checkpoint, save_checkpoint
 from llmi2i_cli.llm.calibration import calibrate
 from llmi2i_cli.llm.feature_tokens import Buckets
@@ -31,7 +31,7 @@ from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, build_pieces, discriminator_sequence
-from llmi2i_cli.processes import is_first, local_rank
+from llmi2i_cli.runs.processes import is_first, local_rank
 
 BLOCK_USERS = 16  # users judged at a time: some thousand tokens, whose states a cache holds
 BUCKETS = "feature_buckets.json"

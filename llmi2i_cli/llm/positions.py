@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm.generate import Generator, rank_users
 
 HISTORY = 10  # interactions shown before a candidate, as in `synthesize`

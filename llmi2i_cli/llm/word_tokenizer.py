@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from llmi2i_cli.words import WORD
+from llmi2i_cli.artifacts.words import WORD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

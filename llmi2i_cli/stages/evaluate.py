@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.manifests import write_json
-from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import StageRun, stage_run
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.evaluation.metrics import PerUserMetrics
     from llmi2i_cli.evaluation.validation import HeldOut
     from llmi2i_cli.i2i.neighbours import Neighbours
@@ -83,9 +83,10 @@ def evaluate(
         if run.up_to_date:
             notice(f"evaluate: {name} is up to date ({run.folder})")
             return _with_latency(json.loads((run.folder / name).read_text(encoding="utf-8")), run)
-        from llmi2i_cli.artifacts import has_split, read_catalogue, write_table
+        from llmi2i_cli.artifacts.prepared import has_split, read_catalogue
         from llmi2i_cli.evaluation.report import figures, gains, targets_in_query
         from llmi2i_cli.evaluation.validation import read_held_out
+        from llmi2i_cli.files.tables import write_table
 
         if not has_split(workdir, split):
             raise ArtifactError(
@@ -161,7 +162,7 @@ def _check_options(
 
 def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
     """Whether the model was tuned, how its neighbours were searched, and the options it was trained with."""
-    from llmi2i_cli.manifests import read_manifest
+    from llmi2i_cli.runs.manifests import read_manifest
 
     manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
     if model == "generator" or manifest is None:
@@ -327,7 +328,7 @@ class _Evaluation:
 
     @cached_property
     def _valid(self) -> HeldOut | None:
-        from llmi2i_cli.artifacts import has_split
+        from llmi2i_cli.artifacts.prepared import has_split
         from llmi2i_cli.evaluation.validation import read_held_out
 
         return read_held_out(self.workdir, "valid") if has_split(self.workdir, "valid") else None
@@ -339,7 +340,7 @@ def _generator_ranker(
     """The seam to the LLM: a function of (M, top_n) that ranks the catalogue for the held-out users."""
     import numpy as np
 
-    from llmi2i_cli.artifacts import read_profiles
+    from llmi2i_cli.artifacts.prepared import read_profiles
     from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_users
 
     profiles = read_profiles(workdir)
@@ -363,7 +364,7 @@ def _per_user_table(workdir: Path, held_out: HeldOut, metrics: PerUserMetrics) -
     """One row a user with targets: user_id, targets (how many), and each metric."""
     import polars as pl
 
-    from llmi2i_cli.artifacts import read_user_ids
+    from llmi2i_cli.artifacts.prepared import read_user_ids
 
     columns = {name: metrics.values[:, place] for place, name in enumerate(metrics.names)}
     user_ids = read_user_ids(workdir).gather(held_out.users[metrics.users])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.progress import notice
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.workdir import stage_run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +44,7 @@ def export_index(
                 notice(f"export-index: {model}-{data}.{form} is up to date ({run.folder})")
                 manifests.append(run.manifest)
                 continue
-            from llmi2i_cli.artifacts import read_item_ids
+            from llmi2i_cli.artifacts.prepared import read_item_ids
             from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
             item_ids = read_item_ids(workdir)

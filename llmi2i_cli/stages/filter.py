@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.finetuning_options import check_discriminator_attention
-from llmi2i_cli.progress import notice
-from llmi2i_cli.workdir import shard_label, stage_run
+from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +47,8 @@ def filter_candidates(
         if run.up_to_date and run.manifest:
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import SCORED, SCORED_REAL
-        from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
+        from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
+        from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
         judge = _Judge(workdir, attention, min_confidence)
         tables = [BlockedTable("scored", judge.n_candidate_blocks, judge.candidates_of_block, SCORED)]
@@ -78,14 +78,8 @@ class _Judge:
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.artifacts import (
-            collect_artifact,
-            read_catalogue,
-            read_histories,
-            read_profiles,
-            read_user_ids,
-            scan_artifact,
-        )
+        from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
+        from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact
         from llmi2i_cli.i2i.evidence import Evidence
         from llmi2i_cli.llm.calibration import Calibration
         from llmi2i_cli.llm.feature_tokens import Buckets
@@ -115,7 +109,8 @@ class _Judge:
         """Scored candidates of the block's users, in the file's order."""
         import numpy as np
 
-        from llmi2i_cli.artifacts import collect_artifact, with_index
+        from llmi2i_cli.artifacts.prepared import with_index
+        from llmi2i_cli.artifacts.schemas import collect_artifact
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
         start, end = self._row_ptr[bounds]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import StageRun, stage_run
+from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.data.fusion import Candidates, Choice
-    from llmi2i_cli.histories import Histories
 
 UNTUNED_DROP = 0.01  # of the real interactions: the share that the discriminator is surest of
 
@@ -70,15 +70,16 @@ def fuse(
         if run.up_to_date and run.manifest:
             notice(f"fuse is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import has_split
+        from llmi2i_cli.artifacts.prepared import has_split
 
         can_tune = has_split(workdir, "valid")
         if tune and not can_tune:
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
         import polars as pl
 
-        from llmi2i_cli.artifacts import FUSED, write_table
+        from llmi2i_cli.artifacts.schemas import FUSED
         from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, weights_of
+        from llmi2i_cli.files.tables import write_table
 
         logs = _Logs(workdir, include_real)
         if tune is not False and can_tune:
@@ -120,7 +121,8 @@ class _Logs:
 
     def __init__(self, workdir: Path, include_real: bool) -> None:
 
-        from llmi2i_cli.artifacts import read_artifact, read_item_ids, read_user_ids
+        from llmi2i_cli.artifacts.prepared import read_item_ids, read_user_ids
+        from llmi2i_cli.artifacts.schemas import read_artifact
 
         self.user_ids, self.item_ids = read_user_ids(workdir), read_item_ids(workdir)
         self.candidates = _read_candidates(workdir, self.user_ids, self.item_ids)
@@ -144,7 +146,7 @@ class _Logs:
 
     def histories(self, drop_real: float) -> Histories:
         """The same as arrays, a row for each user of ``prepare/``."""
-        from llmi2i_cli.artifacts import to_histories
+        from llmi2i_cli.artifacts.prepared import to_histories
 
         if drop_real not in self._histories:
             rows = self.real_rows(drop_real)
@@ -171,7 +173,8 @@ class _Logs:
 def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
     import numpy as np
 
-    from llmi2i_cli.artifacts import read_artifact, with_index
+    from llmi2i_cli.artifacts.prepared import with_index
+    from llmi2i_cli.artifacts.schemas import read_artifact
     from llmi2i_cli.data.fusion import Candidates
 
     path = "filter/scored.parquet"
@@ -209,10 +212,10 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
     """
     import polars as pl
 
-    from llmi2i_cli.artifacts import write_table
     from llmi2i_cli.data.fusion_search import combinations, first_choice, rounds
+    from llmi2i_cli.evaluation.fused_swing import MAX_ITEM_USERS
     from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
-    from llmi2i_cli.fused_swing import MAX_ITEM_USERS
+    from llmi2i_cli.files.tables import write_table
     from llmi2i_cli.i2i.swing import swing_neighbours
 
     held_out = read_held_out(workdir, "valid")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from llmi2i_cli.artifacts import INTERACTIONS, ITEMS, USERS, write_table
+from llmi2i_cli.artifacts.schemas import INTERACTIONS, ITEMS, USERS
 from llmi2i_cli.data.bucketed_log import BucketedLog, Filters
 from llmi2i_cli.data.buckets import concatenate, n_buckets_for, read_bucket, write_buckets
 from llmi2i_cli.data.catalogue import read_catalogue
@@ -26,8 +26,9 @@ from llmi2i_cli.data.profiles import profile_chunks, with_profiles
 from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none
 from llmi2i_cli.data.times import Unit, infer_unit
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
-from llmi2i_cli.progress import ProgressBar, notice, progress_bar
-from llmi2i_cli.workdir import StageRun, stage_run
+from llmi2i_cli.files.tables import write_table
+from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 Split = Literal["leave-last-two", "last-day", "none"]
 

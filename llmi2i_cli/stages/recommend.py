@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError, UsageError
-from llmi2i_cli.progress import notice
+from llmi2i_cli.runs.progress import notice
 
 if TYPE_CHECKING:
-    from llmi2i_cli.artifacts import Catalogue
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.evaluation.retrieve import Rankings
-    from llmi2i_cli.histories import Histories
     from llmi2i_cli.i2i.neighbours import Neighbours
 
 
@@ -61,7 +60,7 @@ def recommend(
     """
     if bool(items) == (file is not None):
         raise UsageError("give either items or --file")
-    from llmi2i_cli.artifacts import read_catalogue
+    from llmi2i_cli.artifacts.prepared import read_catalogue
     from llmi2i_cli.evaluation.retrieve import retrieve
     from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
@@ -100,7 +99,7 @@ def neighbours_of(
     workdir: Path, item: str, *, model: str = "swing", data: str = "real", top_n: int = 10
 ) -> list[dict[str, Any]]:
     """An item's neighbours, best first, as ``{"item_id", "title", "score"}``. InputError if the item is unknown."""
-    from llmi2i_cli.artifacts import read_catalogue
+    from llmi2i_cli.artifacts.prepared import read_catalogue
     from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
     catalogue = read_catalogue(workdir)
@@ -131,18 +130,18 @@ def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
         for rank, item in enumerate(answer["items"], start=1)
     ]
     schema = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.String, "title": pl.String, "score": pl.Float32}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    from llmi2i_cli.files.tables import writing
+
     try:
-        writers[path.suffix](pl.DataFrame(rows, schema=schema, orient="row"), temporary)
-        temporary.replace(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        temporary.unlink(missing_ok=True)
+        with writing(path) as temporary:
+            writers[path.suffix](pl.DataFrame(rows, schema=schema, orient="row"), temporary)
+    except OSError as error:
         raise InputError(f"{path} cannot be written: {error}") from error
     return len(rows)
 
 
 def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
-    from llmi2i_cli.artifacts import read_artifact
+    from llmi2i_cli.artifacts.schemas import read_artifact
 
     try:
         lines = file.read_text(encoding="utf-8").split("\n")  # ids may hold what else Unicode breaks lines at
@@ -181,7 +180,7 @@ def _query_of_json(text: str, where: str) -> Query:
 
 
 def _histories(queries: Sequence[Query], catalogue: Catalogue, *, strict: bool) -> Histories:
-    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.artifacts.histories import Histories
 
     rows_by_id = _rows_by_id(catalogue)
     unknown = [item for query in queries for item in query.item_ids if item not in rows_by_id]

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
-from llmi2i_cli.manifests import read_manifest
-from llmi2i_cli.processes import from_first, world_size
-from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import StageRun, stage_run
+from llmi2i_cli.runs.manifests import read_manifest
+from llmi2i_cli.runs.processes import from_first, world_size
+from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from llmi2i_cli.artifacts import Catalogue
-    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.llm.bases import Base
     from llmi2i_cli.llm.feature_tokens import Buckets
     from llmi2i_cli.llm.positions import Positions
@@ -53,7 +53,7 @@ def sft_disc(
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_profiles
         from llmi2i_cli.llm.feature_tokens import Buckets
         from llmi2i_cli.llm.finetune import TrainingOptions
         from llmi2i_cli.llm.judge import train_discriminator
@@ -133,7 +133,9 @@ def _generator_manifest(workdir: Path) -> dict[str, Any]:
     """What `sft-gen` was asked for and found: the held-back generator is trained with the same options, and as long."""
     manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
     if manifest is None or "chosen_epoch" not in manifest:
-        raise ArtifactError(f"{workdir}/sft-gen has no manifest.json of a training: run `llmi2i sft-gen -w {workdir}`")
+        raise ArtifactError(
+            f"{workdir}/sft-gen has no manifest.json of a training: run `llmi2i sft-gen -w {workdir}` first"
+        )
     return manifest
 
 
@@ -231,7 +233,7 @@ def _as_rows(users: NDArray[np.int64], items: NDArray[np.int32], like: Histories
     """One item for each of some users, as histories with a row for every user of `like`."""
     import numpy as np
 
-    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.artifacts.histories import Histories
 
     ptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=like.n_users))]).astype(np.int64)
     return Histories(ptr, items, like.n_items)
@@ -253,7 +255,7 @@ def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histor
 
     For the log and the calibration, never for the weights.
     """
-    from llmi2i_cli.artifacts import read_histories
+    from llmi2i_cli.artifacts.prepared import read_histories
     from llmi2i_cli.evaluation.validation import read_held_out
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.generate import load_generator

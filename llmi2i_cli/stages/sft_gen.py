@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
-from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.workdir import stage_run
 
 if TYPE_CHECKING:
-    from llmi2i_cli.artifacts import Catalogue
-    from llmi2i_cli.fused_swing import FusedSwing
-    from llmi2i_cli.histories import Histories
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import Catalogue
+    from llmi2i_cli.evaluation.fused_swing import FusedSwing
     from llmi2i_cli.llm.generate import Generator
 
 BEST_BY = "valid_recall@10_fused_swing"
@@ -43,9 +43,9 @@ def sft_gen(
         if run.up_to_date and run.manifest:
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.evaluation.fused_swing import FusedSwing
         from llmi2i_cli.evaluation.validation import read_held_out
-        from llmi2i_cli.fused_swing import FusedSwing
         from llmi2i_cli.llm.generator_training import train_generator, write_examples
 
         catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.manifests import input_changes, output_changes, read_manifest
-from llmi2i_cli.pipeline import STAGES, Stage
+from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
+from llmi2i_cli.runs.pipeline import STAGES, Stage
 
 
 def status(workdir: Path) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError
-from llmi2i_cli.progress import notice
-from llmi2i_cli.workdir import shard_label, stage_run
+from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,9 +44,10 @@ def synthesize(
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.artifacts import CANDIDATES, read_catalogue, read_histories, read_profiles, read_user_ids
-        from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
+        from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
+        from llmi2i_cli.artifacts.schemas import CANDIDATES
         from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_block
+        from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
         catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
         histories = read_histories(workdir)

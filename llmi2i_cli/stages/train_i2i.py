@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.manifests import write_json
-from llmi2i_cli.progress import ProgressBar, notice, progress_bar
-from llmi2i_cli.workdir import StageRun, stage_run
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.evaluation.validation import HeldOut
-    from llmi2i_cli.histories import Histories
     from llmi2i_cli.i2i.models import Trained
 
 
@@ -61,7 +61,7 @@ def train_i2i(
     points = grid(model, given) if tune else [complete_options(model, given)]
     if tune and len(points) == 1:
         raise UsageError("--tune has nothing to choose: leave out one of the options given, or --tune")
-    from llmi2i_cli.artifacts import has_split
+    from llmi2i_cli.artifacts.prepared import has_split
 
     if tune and not has_split(workdir, "valid"):
         raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: leave out --tune")
@@ -75,7 +75,7 @@ def train_i2i(
         if run.up_to_date and run.manifest:
             notice(f"train-i2i: {model} on the {data} log is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts import read_item_ids
+        from llmi2i_cli.artifacts.prepared import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
         training = _read_training(workdir, run, model, data, top_k, points, search)
@@ -161,7 +161,7 @@ def _read_training(
     import numpy as np
     import polars as pl
 
-    from llmi2i_cli.artifacts import has_split, read_fused, read_histories, read_user_ids
+    from llmi2i_cli.artifacts.prepared import has_split, read_fused, read_histories, read_user_ids
     from llmi2i_cli.evaluation.validation import read_held_out
 
     if data == "real":
@@ -194,7 +194,7 @@ def _tune(training: _Training) -> tuple[int, float]:
     """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall."""
     import polars as pl
 
-    from llmi2i_cli.artifacts import write_table
+    from llmi2i_cli.files.tables import write_table
 
     figures = []
     for point in range(len(training.points)):

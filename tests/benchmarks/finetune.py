@@ -45,8 +45,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from llmi2i_cli.artifacts import Catalogue
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
 from llmi2i_cli.llm.finetuning_options import Softmax
 from llmi2i_cli.llm.generator_training import GeneratorExamples, train_generator

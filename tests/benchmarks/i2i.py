@@ -26,7 +26,7 @@ from implicit.nearest_neighbours import BM25Recommender
 from implicit.utils import ParameterWarning
 from scipy.sparse import csr_matrix
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.swing import swing_neighbours, user_weights

@@ -32,8 +32,8 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.served_index import ServedIndex, write_served_index

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from llmi2i_cli.artifacts import Catalogue, read_catalogue, read_histories, read_profiles
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
 from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, loss_dtype, prepare_generator

@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import FUSED, to_histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import to_histories
+from llmi2i_cli.artifacts.schemas import FUSED
 from llmi2i_cli.data.fusion import (
     ORDERS,
     STRATEGIES,
@@ -22,7 +24,6 @@ from llmi2i_cli.data.fusion import (
     weights_of,
     without_noise,
 )
-from llmi2i_cli.histories import Histories
 
 REAL = pl.DataFrame(
     {

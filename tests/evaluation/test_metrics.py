@@ -7,8 +7,8 @@ from math import log2
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.metrics import coverage, distinct_items, per_user_metrics, rank_of_targets
-from llmi2i_cli.histories import Histories
 
 RANKED = np.array(
     [

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.evaluation.validation import RECENT_GRID, HeldOut, best_decay, best_recent, recall_by_recent
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 

@@ -6,8 +6,8 @@ import pytest
 from implicit.nearest_neighbours import BM25Recommender, bm25_weight
 from scipy.sparse import coo_matrix
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i import slices
 from llmi2i_cli.i2i.bm25 import bm25_neighbours, bm25_similarity
 from llmi2i_cli.i2i.neighbours import EMPTY, tie_ranks

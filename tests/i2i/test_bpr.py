@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i import bpr
 from llmi2i_cli.i2i.bpr import bpr_neighbours
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i import dense_neighbours
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
 from llmi2i_cli.i2i.neighbours import tie_ranks

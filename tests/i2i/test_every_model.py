@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.bpr import bpr_neighbours
 from llmi2i_cli.i2i.neighbours import Neighbours

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.bm25 import bm25_similarity
 from llmi2i_cli.i2i.evidence import DECAY, FEATURES, RECENT_ITEMS, Evidence
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.incidence import incidence
 from tests.i2i.test_swing import random_log
 

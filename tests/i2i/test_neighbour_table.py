@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import NEIGHBOURS
+from llmi2i_cli.artifacts.schemas import NEIGHBOURS
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.i2i import neighbour_table
 from llmi2i_cli.i2i.neighbour_table import from_table, read_neighbours, write_json_lines, write_neighbours

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i import slices, swing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
 from llmi2i_cli.i2i.swing import swing_neighbours

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import ModelError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i import youtube_dnn
 from llmi2i_cli.i2i.youtube_dnn import Validation, train_youtube_dnn
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.bases import (
     CARD,
     Card,

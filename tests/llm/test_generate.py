@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm import generate
 from llmi2i_cli.llm.bases import load_base
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_block, rank_users

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, prepare_generator, write_examples
 from llmi2i_cli.llm.prompts import PromptPieces

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm import judge as module
 from llmi2i_cli.llm.bases import answer_tokens, load_base
 from llmi2i_cli.llm.item_model import DiscriminatorModel

@@ -9,8 +9,8 @@ import polars as pl
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from llmi2i_cli.artifacts import Catalogue
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.item_model import TokenLayout
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.llm.prompts import read_template

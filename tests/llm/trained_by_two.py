@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from llmi2i_cli.processes import from_first, is_first
+from llmi2i_cli.runs.processes import from_first, is_first
 from tests.llm.test_finetune import Killed, a_model, options, train
 
 N_USERS = 17  # of batches of 4: an epoch's last batch is a single user, and one of two processes has none

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from llmi2i_cli.__main__ import main
-from llmi2i_cli.artifacts import FUSED, write_table
+from llmi2i_cli.artifacts.schemas import FUSED
+from llmi2i_cli.files.tables import write_table
 
 N_ITEMS = 40
 

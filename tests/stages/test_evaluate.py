@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from tests.evaluation.test_retrieve import plain_ranking
 from tests.stages.shop import N_ITEMS, answer, prepare_shop, run, write_fused, write_log

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.served_index import ServedIndex

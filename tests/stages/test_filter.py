@@ -7,16 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import (
-    SCORED,
-    SCORED_REAL,
-    read_catalogue,
-    read_histories,
-    read_profiles,
-    read_user_ids,
-    write_table,
-)
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
+from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
+from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.judge import judge, load_discriminator

@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import FUSED, SCORED, SCORED_REAL, read_catalogue, read_fused, read_histories, write_table
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
+from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
 from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.i2i.swing import swing_neighbours
-from llmi2i_cli.manifests import read_manifest
+from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.stages import fuse as stage
 from tests.conftest import run
 

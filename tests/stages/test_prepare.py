@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.__main__ import main
-from llmi2i_cli.artifacts import SCHEMAS, write_table
+from llmi2i_cli.artifacts.schemas import SCHEMAS
 from llmi2i_cli.data.bucketed_log import BucketedLog
+from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.stages import prepare as stage
 
 DAY_MS = 86_400_000

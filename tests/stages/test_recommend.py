@@ -5,9 +5,9 @@ import json
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_histories, read_user_ids
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_user_ids
 from llmi2i_cli.evaluation.retrieve import retrieve
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from tests.stages.shop import answer, prepare_shop, run
 

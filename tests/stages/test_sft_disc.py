@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.llm import generator_training, judge, positions
 from llmi2i_cli.llm.positions import HISTORY, LIST_LENGTH, hold_back_last
-from llmi2i_cli.progress import ProgressBar
+from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import TINY_STAGES, run
 from tests.llm.tiny import save_pretrained_base
 

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_histories, read_profiles
-from llmi2i_cli.fused_swing import FusedSwing
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles
+from llmi2i_cli.evaluation.fused_swing import FusedSwing
 from llmi2i_cli.llm import generator_training, item_model
 from llmi2i_cli.llm.generate import load_generator, rank_block
-from llmi2i_cli.progress import ProgressBar
+from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import run
 from tests.llm.tiny import save_pretrained_base
 

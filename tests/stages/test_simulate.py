@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.__main__ import main
-from llmi2i_cli.artifacts import write_table
 from llmi2i_cli.data import simulated_log
+from llmi2i_cli.files.tables import write_table
 
 SIZES = ("--users", "50", "--items", "40", "--interactions", "600")
 

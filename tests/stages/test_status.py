@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from llmi2i_cli.pipeline import STAGES
+from llmi2i_cli.runs.pipeline import STAGES
+from llmi2i_cli.runs.workdir import stage_run
 from llmi2i_cli.stages.status import status
-from llmi2i_cli.workdir import stage_run
 from tests.conftest import run
 
 

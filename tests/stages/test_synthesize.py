@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import CANDIDATES, read_catalogue, read_histories, read_profiles, read_user_ids
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
+from llmi2i_cli.artifacts.schemas import CANDIDATES
 from llmi2i_cli.llm import generate
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from tests.conftest import run

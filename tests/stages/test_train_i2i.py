@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import read_catalogue, read_fused, read_histories, read_user_ids
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories, read_user_ids
 from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
 from llmi2i_cli.i2i import models
 from llmi2i_cli.i2i.neighbour_table import read_neighbours

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmi2i_cli.words import split_words
+from llmi2i_cli.artifacts.words import split_words
 
 
 @pytest.mark.parametrize(

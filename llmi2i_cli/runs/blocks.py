@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from llmi2i_cli.artifacts import Schema, sink_table, write_table
-from llmi2i_cli.progress import notice, progress_bar
-from llmi2i_cli.workdir import StageRun
+from llmi2i_cli.files.tables import Schema, sink_table, write_table
+from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.workdir import StageRun
 
 ROWS_PER_GROUP = 1 << 18
 

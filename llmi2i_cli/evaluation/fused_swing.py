@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories, select
 from llmi2i_cli.evaluation.validation import HeldOut, recall_by_recent
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.models import grid
 from llmi2i_cli.i2i.swing import swing_neighbours
 

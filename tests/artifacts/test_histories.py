@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from llmi2i_cli.histories import Histories
+from llmi2i_cli.artifacts.histories import Histories
 
 ROWS = [[3, 1, 1], [], [0], [2, 3, 0, 1]]
 

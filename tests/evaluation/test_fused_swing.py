@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmi2i_cli import fused_swing
+from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.evaluation import fused_swing
+from llmi2i_cli.evaluation.fused_swing import FusedSwing
 from llmi2i_cli.evaluation.validation import HeldOut, recall_by_recent
-from llmi2i_cli.fused_swing import FusedSwing
-from llmi2i_cli.histories import Histories
 from llmi2i_cli.i2i.models import grid
 from llmi2i_cli.i2i.swing import swing_neighbours
 

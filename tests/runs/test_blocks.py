@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from llmi2i_cli.blocks import BlockedTable, publish_in_blocks
-from llmi2i_cli.manifests import read_manifest
-from llmi2i_cli.pipeline import STAGES
-from llmi2i_cli.workdir import shard_label, stage_run
+from llmi2i_cli.files.tables import sink_table, write_table
+from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
+from llmi2i_cli.runs.manifests import read_manifest
+from llmi2i_cli.runs.pipeline import STAGES
+from llmi2i_cli.runs.workdir import shard_label, stage_run
 
 SCHEMA = {"user_id": pl.String, "value": pl.Int32}
 N_BLOCKS = 7
@@ -21,7 +23,8 @@ N_BLOCKS = 7
 SHARD = """
 import sys
 from pathlib import Path
-import tests.test_blocks as test
+from pathlib import Path
+import tests.runs.test_blocks as test
 workdir, shards, shard = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 def wait(block):
     if block >= test.N_BLOCKS - shards:
@@ -125,7 +128,7 @@ def test_a_merge_that_was_killed_is_done_again_from_the_blocks(workdir, whole, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("llmi2i_cli.blocks.sink_table", cut_short)
+        patch.setattr("llmi2i_cli.runs.blocks.sink_table", cut_short)
         with pytest.raises(KeyboardInterrupt):
             work(workdir)
     assert work(workdir)[0] == []
@@ -163,13 +166,14 @@ def test_no_users_make_an_empty_table(workdir):
 
 def test_a_full_disk_while_merging_is_an_error_of_the_disk(tmp_path, monkeypatch):
     """/dev/full is a device without space: what is written to it fails as on a full disk."""
-    from llmi2i_cli import artifacts
-
-    monkeypatch.setattr(artifacts.Path, "with_name", lambda path, name: artifacts.Path("/dev/full"))
+    full = tmp_path / "full"
+    monkeypatch.setattr(Path, "with_name", lambda path, name: full)
     for write in (
-        lambda: artifacts.sink_table(block_table(3).lazy(), tmp_path / "x.parquet", row_group_size=10),
-        lambda: artifacts.write_table(block_table(3), tmp_path / "x.parquet"),
+        lambda: sink_table(block_table(3).lazy(), tmp_path / "x.parquet", row_group_size=10),
+        lambda: write_table(block_table(3), tmp_path / "x.parquet"),
     ):
+        full.unlink(missing_ok=True)
+        full.symlink_to("/dev/full")
         with pytest.raises(OSError, match="No space left on device"):
             write()
     assert not (tmp_path / "x.parquet").exists()

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from llmi2i_cli import manifests
-from llmi2i_cli import workdir as module
 from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
-from llmi2i_cli.manifests import input_changes, output_changes, read_manifest, write_json
-from llmi2i_cli.pipeline import PREPARED, STAGES, producer_of, require
-from llmi2i_cli.workdir import shard_label, stage_run
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs import manifests
+from llmi2i_cli.runs import workdir as module
+from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
+from llmi2i_cli.runs.pipeline import PREPARED, STAGES, producer_of, require
+from llmi2i_cli.runs.workdir import shard_label, stage_run
 
 SECOND = 1_000_000_000
 

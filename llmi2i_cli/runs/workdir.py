@@ -27,10 +27,11 @@ from typing import Any
 
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
-from llmi2i_cli.locks import lock
-from llmi2i_cli.manifests import describe, digests, output_changes, read_manifest, versions, write_json
-from llmi2i_cli.pipeline import STAGES, Stage, require
-from llmi2i_cli.processes import from_first, hear, is_first, tell, world_size
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs.locks import lock
+from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, versions
+from llmi2i_cli.runs.pipeline import STAGES, Stage, require
+from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
 
 # As libraries tell of it that have errors of their own: Polars and safetensors, and torch when it saves.
 NO_SPACE = r"No space left on device|os error 28\b|inline_container\.cc.* unexpected pos"

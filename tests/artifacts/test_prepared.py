@@ -6,26 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.artifacts import (
-    CANDIDATES,
-    FUSED,
-    INTERACTIONS,
-    ITEMS,
-    USERS,
+from llmi2i_cli.artifacts.prepared import (
     has_split,
-    read_artifact,
     read_catalogue,
     read_fused,
     read_histories,
     read_profiles,
-    read_table,
     read_user_ids,
-    scan_artifact,
     to_histories,
     with_index,
-    write_table,
 )
+from llmi2i_cli.artifacts.schemas import CANDIDATES, FUSED, INTERACTIONS, ITEMS, USERS, read_artifact, scan_artifact
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.tables import read_table, write_table
 
 LOG = [
     ("b", "y", 1, "train"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.pipeline import Stage
+from llmi2i_cli.runs.pipeline import Stage
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
 RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit", "faiss-cpu")
@@ -61,13 +61,6 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and all(key in manifest for key in MANIFEST_KEYS) else None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON to a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def versions() -> dict[str, str]:

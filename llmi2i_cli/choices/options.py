@@ -1,0 +1,62 @@
+"""How an option is declared, once: its default, what it means and its bounds, as a field of a dataclass.
+
+The command line, the check of what a program passes, the manifest and the reference all follow from the declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+from llmi2i_cli.errors import UsageError
+
+DECLARED = "option"  # key of the field's metadata
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is said of an option besides its name, type and default.
+
+    Attributes
+    ----------
+    help : what it means, with its unit, in a short sentence
+    min, max : the bounds, included; None where there are none
+    """
+
+    help: str
+    min: float | None = None
+    max: float | None = None
+
+
+def option(default: Any, help: str, *, min: float | None = None, max: float | None = None) -> Any:
+    """A field of an options dataclass."""
+    return field(default=default, metadata={DECLARED: Declared(help, min, max)})
+
+
+def declared(options: type) -> dict[str, tuple[Any, Any, Declared]]:
+    """The options of a dataclass in their order, by name: type, default and what is said of each."""
+    types = get_type_hints(options)
+    return {each.name: (types[each.name], each.default, each.metadata[DECLARED]) for each in fields(options)}
+
+
+def spelled(name: str) -> str:
+    """An option as it is typed: ``user_weight`` is ``--user-weight``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check_bounds(options: Any) -> None:
+    """UsageError for the first option of an instance that is no finite number within its bounds."""
+    for name, (_, _, about) in declared(type(options)).items():
+        value = getattr(options, name)
+        if about.min is not None and not value >= about.min:
+            raise UsageError(f"{spelled(name)} is at least {about.min:g}, not {value}")
+        if about.max is not None and not value <= about.max:
+            raise UsageError(f"{spelled(name)} is at most {about.max:g}, not {value}")
+        if isinstance(value, float) and value in (float("inf"), float("-inf")):
+            raise UsageError(f"{spelled(name)} is a finite number, not {value}")
+
+
+def as_given(options: Any) -> Mapping[str, Any]:
+    """All options of an instance with their values, as a manifest lists them."""
+    return {name: getattr(options, name) for name in declared(type(options))}

@@ -1,0 +1,73 @@
+"""Parquet files: read with their columns checked, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.atomic import replacing
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "statistics": True}
+
+
+def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
+    """A lazy Parquet file whose columns have been checked; further columns are dropped.
+
+    Raises
+    ------
+    ArtifactError : no readable Parquet file, or a column of `schema` is missing or of another type
+    """
+    try:
+        frame = pl.scan_parquet(path, glob=False)
+        found = frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtifactError(f"{path} is no readable Parquet file (damaged or foreign): {remedy}") from error
+    for column, dtype in schema.items():
+        if column not in found:
+            raise ArtifactError(f"{path} has no column {column!r} (it has {', '.join(found)}): {remedy}")
+        if found[column] != dtype:
+            raise ArtifactError(f"{path}: column {column!r} is {found[column]}, not {dtype}: {remedy}")
+    return frame.select(list(schema))
+
+
+def read_table(path: Path, schema: Schema, remedy: str) -> pl.DataFrame:
+    """`scan_table`, collected; rows keep the file's order."""
+    return collect_table(scan_table(path, schema, remedy), path, remedy)
+
+
+def collect_table(frame: pl.LazyFrame, path: Path, remedy: str) -> pl.DataFrame:
+    """Read what a lazy frame on `path` asks for; damage that the file's header did not show is an ArtifactError."""
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtifactError(f"{path} is damaged: {remedy}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """`replacing`, for what Polars writes: its own errors (a full disk) become OSError."""
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except pl.exceptions.PolarsError as error:
+        raise OSError(str(error)) from error
+
+
+def write_table(frame: pl.DataFrame, path: Path, schema: Schema | None = None) -> None:
+    """Write Parquet. With `schema`, columns are put in its order and types."""
+    if schema is not None:
+        frame = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+    with writing(path) as temporary:
+        frame.write_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[arg-type]
+
+
+def sink_table(frame: pl.LazyFrame, path: Path, *, row_group_size: int) -> None:
+    """`write_table` for what does not fit into memory: the rows are streamed, in their order."""
+    with writing(path) as temporary:
+        frame.sink_parquet(temporary, row_group_size=row_group_size, **PARQUET_OPTIONS)  # type: ignore[call-overload]
