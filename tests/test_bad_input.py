@@ -207,7 +207,7 @@ def test_flash_attention_where_there_is_none(workdir, capsys):
         (["filter", "--attention", "flash_attention_2"], "flash_attention_2 cannot keep them apart"),
         (["filter", "--shard", "2"], "--shard 2 is not one of the 1 shards"),
         (["train-i2i", "--model", "bm25", "--smoothing", "1"], "--smoothing is an option of swing, not of bm25"),
-        (["evaluate", "--model", "generator", "--data", "fused"], "use --data real"),
+        (["evaluate", "--model", "generator", "--data", "fused"], "leave out --data and --baseline"),
         (["evaluate", "--ranking", "user-vectors"], "--ranking user-vectors needs --model youtubednn"),
         (["simulate", "{out}", "--users", "9", "--interactions", "5"], "--interactions 5 is less than --users 9"),
     ],

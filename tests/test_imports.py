@@ -34,7 +34,9 @@ ALLOWED: dict[str, set[str]] = {
 # Of another room a room may know these modules alone.
 ONLY = {
     # the result of a model and how rankings are put in order, not the models ...
-    ("evaluation", "i2i"): {f"llmi2i_cli.i2i.{name}" for name in ("neighbours", "selection", "best_rows", "slices")},
+    ("evaluation", "i2i"): {
+        f"llmi2i_cli.i2i.{name}" for name in ("neighbours", "selection", "best_rows", "slices", "training")
+    },
     # the defaults and choices of the commands' options
     ("cli", "llm"): {"llmi2i_cli.llm.finetuning_options"},
 }

@@ -21,12 +21,12 @@ from judged import Judged, pointers, read_judged, table
 from numpy.typing import NDArray
 from rivals import scores_by
 
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.data.fusion import Candidates, Choice, Strategy, fuse_histories
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval
 from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
 from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, best_recent, read_held_out, recall_by_recent
-from llmi2i_cli.i2i.models import complete_options, grid
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.llm.judge import user_aucs
@@ -127,7 +127,7 @@ def points_of(workdir: Path, judged: Judged, scores: dict[str, NDArray[np.float6
     points = []
     for (strategy, copied), scope, number, arm in product(STRATEGIES, SCOPES, RECALL_NUMBERS, ARMS):
         point = Point(arm, scope, number, strategy, copied, choose(judged, scores[arm], number, scope))
-        points.append(trained(judged, point, complete_options("swing", {}), valid, test))
+        points.append(trained(judged, point, MODELS["swing"].complete({}), valid, test))
         sys.stderr.write(f"{workdir}: {arm}, {point.way}: {points[-1].valid:.4f}\n")
     return points
 
@@ -138,7 +138,7 @@ def tuned(workdir: Path, judged: Judged, points: list[Point]) -> dict[str, Point
     found = {}
     for arm in ARMS:
         best = max((point for point in points if point.arm == arm), key=lambda point: point.valid)
-        tried = [trained(judged, best, options, valid, test) for options in grid("swing", {})]
+        tried = [trained(judged, best, options, valid, test) for options in MODELS["swing"].points({})]
         found[arm] = max(tried, key=lambda point: point.valid)
     return found
 

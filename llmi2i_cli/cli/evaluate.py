@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.choices.models import GENERATOR, MODELS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Workdir, decay_option, recent_option
 from llmi2i_cli.cli.printing import print_evaluation, print_json
 
@@ -13,7 +14,7 @@ from llmi2i_cli.cli.printing import print_evaluation, print_json
 def evaluate(
     workdir: Workdir = WORKDIR,
     model: Annotated[
-        Literal["swing", "bm25", "bpr", "youtubednn", "generator"],
+        Literal[*MODELS, GENERATOR],  # type: ignore[valid-type]
         typer.Option(help="What ranks: an item-to-item model, or the LLM of sft-gen itself."),
     ] = "swing",
     data: Data = "real",
@@ -28,13 +29,13 @@ def evaluate(
     decay: Annotated[
         str,
         typer.Option(help="What the next older item counts, from the last one's 1; auto: the best of 0.5 to 1."),
-    ] = "1",
+    ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")
     ] = True,
     ranking: Annotated[
         Literal["auto", "index", "user-vectors"],
-        typer.Option(help="Rank by the index, or by YoutubeDNN's own user vectors (its default)."),
+        typer.Option(help="Rank by the index, or by a model's own user vectors, where it has them (auto)."),
     ] = "auto",
     baseline: Annotated[
         Literal["real"] | None, typer.Option(help="Compare with the same model trained on the real log.")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.llm import finetuning_options
 
 WORKDIR = Path("work")
@@ -18,7 +19,7 @@ Workdir = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of everything random; same seed and inputs, same bytes.", min=0)]
 Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-I2IModel = Annotated[Literal["swing", "bm25", "bpr", "youtubednn"], typer.Option(help="Item-to-item model.")]
+I2IModel = Annotated[Literal[*MODELS], typer.Option(help="Item-to-item model.")]  # type: ignore[valid-type]
 Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay.", show_default="the base's", min=0)]

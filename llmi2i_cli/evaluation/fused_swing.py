@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories, select
 from llmi2i_cli.evaluation.validation import HeldOut, recall_by_recent
-from llmi2i_cli.i2i.models import grid
 from llmi2i_cli.i2i.swing import swing_neighbours
 
 CHOICE = Choice("pseudo-user", "rank", recall_number=5, min_confidence=0.0, copied_history=5)  # about what `fuse` tunes
@@ -42,7 +42,7 @@ class FusedSwing:
 
     @cached_property
     def _tuned(self) -> tuple[float, dict[str, Any]]:
-        recalls = [(self._recall(self._real, options), options) for options in grid("swing", {})]
+        recalls = [(self._recall(self._real, options), options) for options in MODELS["swing"].points({})]
         return max(recalls, key=lambda point: point[0])
 
     @property

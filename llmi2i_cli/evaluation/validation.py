@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,9 @@ from llmi2i_cli.evaluation.retrieve import retrieve
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)
-RECENT_WITHOUT_VALIDATION = 100
 DECAY_GRID = (1.0, 0.9, 0.8, 0.7, 0.5)
 CUT_OFF = 10
 SAMPLED_USERS = 10_000  # a fixed sample is asked where a language model answers; more would cost more than they tell
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,40 +79,38 @@ def recall_by_recent(
     return {recent: recall(recent) for recent in recents}
 
 
+class Lookup(NamedTuple):
+    """How an index is looked up: the M most recent items, the a-th of which (from 0) counts `decay` ** a."""
+
+    recent: int
+    decay: float
+
+
+LOOKUP_WITHOUT_VALIDATION = Lookup(100, 1.0)  # the paper's
+
+
+def recall_by_lookup(
+    neighbours: Neighbours,
+    held_out: HeldOut,
+    *,
+    exclude_seen: bool = True,
+    recents: Sequence[int] = RECENT_GRID,
+    decays: Sequence[float] = DECAY_GRID,
+) -> dict[Lookup, float]:
+    """Recall@10 for every M of `recents` with every decay of `decays`; with a single item there is nothing to decay."""
+    recalls: dict[Lookup, float] = {}
+    for decay in decays:
+        asked = [recent for recent in recents if recent > 1 or decay == decays[0]]
+        found = recall_by_recent(neighbours, held_out, exclude_seen=exclude_seen, decay=decay, recents=asked)
+        recalls |= {Lookup(recent, decay): recall for recent, recall in found.items()}
+    return recalls
+
+
+def best_lookup(recalls: Mapping[Lookup, float]) -> Lookup:
+    """The lookup of the largest recall; of equal ones that of the smallest M, then of the largest decay."""
+    return max(recalls, key=lambda lookup: (recalls[lookup], -lookup.recent, lookup.decay))
+
+
 def best_recent(recalls: Mapping[int, float]) -> int:
     """The M of the largest recall; the smallest such M."""
     return max(recalls, key=lambda recent: (recalls[recent], -recent))
-
-
-def best_decay(recalls: Mapping[float, float]) -> float:
-    """The decay of the largest recall; the largest such decay."""
-    return max(recalls, key=lambda decay: (recalls[decay], decay))
-
-
-def choose(
-    name: str,
-    given: T | None,
-    recalls: Callable[[], Mapping[T, float]] | None,
-    best: Callable[[Mapping[T, float]], T],
-    default: T,
-    chosen_by: str,
-) -> tuple[T, dict[str, Any]]:
-    """A setting as asked for, else the best on validation, else the default; and what a protocol says of it.
-
-    Parameters
-    ----------
-    given : what was asked for; None leaves the choice open
-    recalls : gives validation Recall@10 by value of the setting; None without a validation split
-    best : chooses among them
-    chosen_by : what the protocol calls a choice on validation
-    """
-    tried: dict[str, Any] = {}
-    if given is not None:
-        value, how = given, "the option"
-    elif recalls is None:
-        value, how = default, "default without a validation split"
-    else:
-        by_value = recalls()
-        value, how = best(by_value), chosen_by
-        tried = {f"validation_recall@10_by_{name}": {str(each): recall for each, recall in by_value.items()}}
-    return value, {name: value, f"{name}_chosen_by": how, **tried}

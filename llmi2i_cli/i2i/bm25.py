@@ -5,7 +5,7 @@ Items are the documents and users the terms; c_ui is the weight of the interacti
     W_iu = c_ui (k1 + 1) / (c_ui + k1 (1 - b + b C_i / mean C)) * log(n_items / (1 + |I_u|)),   C_i = sum over u of c_ui
     s(i, j) = sum over u of W_iu W_ju
 
-Cost: |I_u|^2 steps for each user. Memory: 8 bytes an interaction beside the log, and a row of sums a thread.
+Cost and memory: those of `sparse_products`, and 8 bytes per interaction.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import Bm25Options
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.slices import run_slices
+from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.training import Job, Trained
 
 
 def bm25_neighbours(
     histories: Histories,
     *,
     top_k: int = 200,
-    k1: float = 1.2,
-    b: float = 0.75,
+    k1: float = Bm25Options.k1,
+    b: float = Bm25Options.b,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """The `top_k` items with the highest BM25 score of each item, the item itself left out.
@@ -52,22 +54,21 @@ def bm25_neighbours(
     if top_k < 1:
         raise UsageError(f"top-k must be at least 1, not {top_k}")
     log = incidence(histories, repeats="sum")
-    weights = _bm25_weights(log, k1, b)
-    neighbours = Neighbours.empty(log.n_items, top_k)
-    costs = np.bincount(log.user_items, np.repeat(log.lengths, log.lengths), minlength=log.n_items)
-    total = int(costs.sum())
-    for share in run_slices(_rank_rows, costs, log, weights, Rows.of(neighbours, log.item_order)):
-        if on_progress:
-            on_progress(round(share * total), total)
-    return neighbours
+    weights = _bm25_weights(log, k1, b)  # idf occurs twice in a product: none is negative
+    return best_products(log, weights, top_k=top_k, on_progress=on_progress)
+
+
+def train(job: Job, options: Bm25Options) -> Trained:
+    """The row of `choices.models`."""
+    return Trained(bm25_neighbours(job.histories, top_k=job.top_k, on_progress=job.tell, **as_given(options)))
 
 
 def bm25_similarity(
     histories: Histories,
     pairs: NDArray[np.int32],
     *,
-    k1: float = 1.2,
-    b: float = 0.75,
+    k1: float = Bm25Options.k1,
+    b: float = Bm25Options.b,
     without_users: NDArray[np.int32] | None = None,
 ) -> NDArray[np.float32]:
     """The BM25 score of given pairs of items, float32 (n_pairs,); not cut off at a top K.
@@ -88,7 +89,7 @@ def bm25_similarity(
 class Bm25Pairs:
     """`bm25_similarity` for many calls on one log: what depends on the log alone is made once."""
 
-    def __init__(self, histories: Histories, *, k1: float = 1.2, b: float = 0.75) -> None:
+    def __init__(self, histories: Histories, *, k1: float = Bm25Options.k1, b: float = Bm25Options.b) -> None:
         self._log = incidence(histories, repeats="sum")
         self._weights = _bm25_weights(self._log, k1, b)
         self._place_of_item = np.argsort(self._log.item_order)
@@ -117,34 +118,6 @@ def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
     saturated = np.zeros(len(counts))  # stays 0 where the interaction's weight is 0
     np.divide(counts * (k1 + 1), counts + k1 * length_norm[log.user_items], out=saturated, where=counts > 0)
     return saturated * np.repeat(idf, log.lengths)
-
-
-@njit(cache=True, nogil=True)
-def _rank_rows(
-    first_item: int,
-    last_item: int,
-    log: Incidence,
-    weights: NDArray[np.float64],
-    rows: Rows,
-) -> None:
-    """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
-    n_items = len(log.item_ptr) - 1
-    total = np.zeros(n_items, np.float64)
-    touched = np.empty(n_items + 1, np.int32)  # one more: written before it is known to be new
-    for item in range(first_item, last_item):
-        n_touched = 0
-        for p in range(log.item_ptr[item], log.item_ptr[item + 1]):
-            item_weight = weights[log.item_entries[p]]
-            user = log.item_users[p]
-            for entry in range(log.user_ptr[user], log.user_ptr[user + 1]):
-                other = log.user_items[entry]
-                product = item_weight * weights[entry]  # at least 0: idf occurs twice
-                if product > 0:
-                    before = total[other]
-                    touched[n_touched] = other
-                    n_touched += before == 0
-                    total[other] = before + product
-        write_best(item, total, touched[:n_touched], rows)
 
 
 @njit(cache=True, nogil=True)

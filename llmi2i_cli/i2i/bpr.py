@@ -12,19 +12,22 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from scipy.sparse import csr_matrix
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import BprOptions
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
+from llmi2i_cli.i2i.training import Job, Trained
 
 
 def bpr_neighbours(
     histories: Histories,
     *,
     top_k: int = 200,
-    factors: int = 100,
-    learning_rate: float = 0.1,
-    regularization: float = 0.01,
-    iterations: int = 100,
-    seed: int = 2023,
+    factors: int = BprOptions.factors,
+    learning_rate: float = BprOptions.learning_rate,
+    regularization: float = BprOptions.regularization,
+    iterations: int = BprOptions.iterations,
+    seed: int = BprOptions.seed,
     search: str = "exact",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
@@ -63,6 +66,13 @@ def bpr_neighbours(
 
     model.fit(user_items, show_progress=False, callback=tell)
     return cosine_neighbours(np.asarray(model.item_factors, np.float32), known, top_k=top_k, search=search)
+
+
+def train(job: Job, options: BprOptions) -> Trained:
+    """The row of `choices.models`."""
+    return Trained(
+        bpr_neighbours(job.histories, top_k=job.top_k, search=job.search, on_progress=job.tell, **as_given(options))
+    )
 
 
 def _user_items(histories: Histories) -> csr_matrix:

@@ -99,6 +99,17 @@ def nearest_items(
     return ids, scores
 
 
+def largest_of_rows(
+    scores: NDArray[np.float32], tie_rank: NDArray[np.int32], *, top_k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `top_k` largest positive entries of each row of `scores`, float32 (n_rows, n_items), as `nearest_items`."""
+    ids = np.full((len(scores), top_k), EMPTY, np.int32)
+    best = np.zeros((len(scores), top_k), np.float32)
+    nothing = np.zeros(len(scores) + 1, np.int64)
+    _select(scores, tie_rank, nothing, np.empty(0, np.int32), np.float32(SMALLEST_POSITIVE), ids, best)
+    return ids, best
+
+
 @njit(cache=True, parallel=True)
 def _select(
     products: NDArray[np.float32],

@@ -39,24 +39,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import SwingOptions
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.best_rows import Rows
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.slices import run_slices
 from llmi2i_cli.i2i.swing_kernels import Scoring, heavy_items, rank_rows
+from llmi2i_cli.i2i.training import Job, Trained
 
 
 def swing_neighbours(
     histories: Histories,
     *,
     top_k: int = 200,
-    smoothing: float = 5.0,
-    user_weight: str = "sqrt",
-    max_user_items: int = 1000,
-    max_item_users: int = 0,
-    normalise: bool = False,
-    seed: int = 42,
+    smoothing: float = SwingOptions.smoothing,
+    user_weight: str = SwingOptions.user_weight,
+    max_user_items: int = SwingOptions.max_user_items,
+    max_item_users: int = SwingOptions.max_item_users,
+    normalise: bool = SwingOptions.normalise,
+    seed: int = SwingOptions.seed,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """The `top_k` items with the highest Swing score of each item.
@@ -100,6 +103,11 @@ def swing_neighbours(
     if normalise:
         neighbours.scores[:] /= np.maximum(neighbours.scores[:, :1], np.finfo(np.float32).tiny)
     return neighbours
+
+
+def train(job: Job, options: SwingOptions) -> Trained:
+    """The row of `choices.models`."""
+    return Trained(swing_neighbours(job.histories, top_k=job.top_k, on_progress=job.tell, **as_given(options)))
 
 
 def user_weights(rule: str, lengths: NDArray[np.int64]) -> NDArray[np.float64]:

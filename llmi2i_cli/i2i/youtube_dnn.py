@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import YoutubeDnnOptions
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import ArtifactError, ModelError
 from llmi2i_cli.files.atomic import replacing
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours, nearest_items
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.sampled_softmax import sampled_softmax_loss
+from llmi2i_cli.i2i.training import Job, Trained, Validation
 
 UNKNOWN_USER = -1
 
@@ -73,6 +76,10 @@ class YoutubeDNN:
     known_items: NDArray[np.bool_]
     recent: int
     recall_by_epoch: list[float] = field(default_factory=list)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.known_items)
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:
@@ -127,28 +134,31 @@ class YoutubeDNN:
         return cls(towers, known_items, recent)
 
 
-@dataclass(frozen=True)
-class Validation:
-    """What early stopping watches: rows of the training log, what is known of them, and what they do next."""
-
-    users: NDArray[np.int32]
-    queries: Histories
-    targets: Histories
+def train(job: Job, options: YoutubeDnnOptions) -> Trained:
+    """The row of `choices.models`."""
+    model = train_youtube_dnn(
+        job.histories,
+        validation=job.validation,
+        checkpoint=job.checkpoint,
+        on_progress=job.tell,
+        **as_given(options),
+    )
+    return Trained(model.neighbours(top_k=job.top_k, search=job.search), model)
 
 
 def train_youtube_dnn(
     histories: Histories,
     *,
     validation: Validation | None,
-    dimensions: int = 64,
-    negatives: int = 128,
+    dimensions: int = YoutubeDnnOptions.dimensions,
+    negatives: int = YoutubeDnnOptions.negatives,
     recent: int = 20,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 1e-5,
-    batch_size: int = 256,
-    epochs: int = 50,
-    patience: int = 2,
-    seed: int = 2023,
+    learning_rate: float = YoutubeDnnOptions.learning_rate,
+    weight_decay: float = YoutubeDnnOptions.weight_decay,
+    batch_size: int = YoutubeDnnOptions.batch_size,
+    epochs: int = YoutubeDnnOptions.epochs,
+    patience: int = YoutubeDnnOptions.patience,
+    seed: int = YoutubeDnnOptions.seed,
     checkpoint: Path | None = None,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> YoutubeDNN:

@@ -77,10 +77,7 @@ def output_changes(workdir: Path, stage: Stage, manifest: Mapping[str, Any]) -> 
         path = workdir / stage.folder / name
         if not path.exists():
             return f"{stage.folder}/{name} is missing"
-        stat = path.stat()
-        if stat.st_size != entry["bytes"]:
-            return f"{stage.folder}/{name} was changed"
-        if stat.st_mtime_ns != entry["mtime_ns"] and file_digest(path) != entry["digest"]:
+        if not is_as_described(path, entry):
             return f"{stage.folder}/{name} was changed"
     return None
 
@@ -91,8 +88,14 @@ def input_changes(manifest: Mapping[str, Any], workdir: Path) -> str | None:
         path = workdir / name  # an absolute name stays as it is
         if not path.exists():
             return f"{name} is missing"
-        stat = path.stat()
-        same = stat.st_size == entry["bytes"] and stat.st_mtime_ns == entry["mtime_ns"]
-        if not same and (stat.st_size != entry["bytes"] or file_digest(path) != entry["digest"]):
+        if not is_as_described(path, entry):
             return f"{name} changed"
     return None
+
+
+def is_as_described(path: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether a file has the contents that a manifest's `entry` tells; an unchanged size and time spare the digest."""
+    stat = path.stat()
+    if stat.st_size != entry["bytes"]:
+        return False
+    return stat.st_mtime_ns == entry["mtime_ns"] or file_digest(path) == entry["digest"]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmi2i_cli.choices.models import GENERATOR, MODELS
 from llmi2i_cli.errors import ArtifactError
 
-MODELS = ("swing", "bm25", "bpr", "youtubednn")
 DATA = ("real", "fused")
 INDEX_FORMATS = ("parquet", "jsonl", "mmap")
 
@@ -128,7 +128,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             "train-i2i",
             "i2i",
-            "train Swing, BM25, BPR or YoutubeDNN on the real or the fused log",
+            "train an item-to-item model on the real or the fused log",
             reads=(*PREPARED, Read("fuse/interactions.parquet", only={"data": ("fused",)})),
             writes=("{model}-{data}.parquet",),
             extras={"{model}-{data}.sweep.parquet": "--tune", "{model}-{data}.vectors.npz": ""},
@@ -141,15 +141,15 @@ STAGES: dict[str, Stage] = {
             "measure Recall and NDCG on held-out interactions",
             reads=(
                 *PREPARED,
-                Read("i2i/{model}-{data}.parquet", only={"model": MODELS}),
-                Read("sft-gen/model/", only={"model": ("generator",)}),
+                Read("i2i/{model}-{data}.parquet", only={"model": tuple(MODELS)}),
+                Read("sft-gen/model/", only={"model": (GENERATOR,)}),
             ),
             writes=("{model}-{data}-{split}.json",),
             extras={"{model}-{data}-{split}.users.parquet": ""},
             label="{model}-{data}-{split}",
             variants=(
                 *({**variant, "split": "test"} for variant in I2I_VARIANTS),
-                {"model": "generator", "data": "real", "split": "test"},
+                {"model": GENERATOR, "data": "real", "split": "test"},
             ),
         ),
         Stage(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.loading import load
+from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import notice, progress_bar
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.evaluation.metrics import PerUserMetrics
+    from llmi2i_cli.evaluation.protocol import Question
+    from llmi2i_cli.evaluation.rankers import Ranked
     from llmi2i_cli.evaluation.validation import HeldOut
-    from llmi2i_cli.i2i.neighbours import Neighbours
 
 CARE = {"tuned": "tuned", "search": "searched approximately"}
-GENERATOR_RECENT_GRID = (5, 10, 20, 50)  # a pass of the LLM each
 
 
 def evaluate(
@@ -35,7 +36,7 @@ def evaluate(
     split: str = "test",
     ks: Sequence[int] = (5, 10),
     recent: int | None = None,
-    decay: float | None = 1.0,
+    decay: float | None = None,
     exclude_seen: bool = True,
     ranking: str = "auto",
     baseline: str | None = None,
@@ -51,8 +52,8 @@ def evaluate(
     ----------
     recent : M, how many recent items make the ranking; None chooses by validation Recall@10, for each model and data
     decay : the a-th most recent item (from 0) counts `decay` ** a; None chooses by validation, together with M
-    ranking : ``index``, the served one: neighbours of the recent items summed; ``user-vectors``, YoutubeDNN's own;
-        ``auto``, user-vectors for youtubednn and index for the others
+    ranking : ``index``, the served one: neighbours of the recent items summed; ``user-vectors``, a model's own;
+        ``auto``, the first that the model has
     baseline : ``real``: also measure the same model trained on the real log, and the gain over it
 
     Raises
@@ -84,6 +85,7 @@ def evaluate(
             notice(f"evaluate: {name} is up to date ({run.folder})")
             return _with_latency(json.loads((run.folder / name).read_text(encoding="utf-8")), run)
         from llmi2i_cli.artifacts.prepared import has_split, read_catalogue
+        from llmi2i_cli.evaluation.protocol import Question
         from llmi2i_cli.evaluation.report import figures, gains, targets_in_query
         from llmi2i_cli.evaluation.validation import read_held_out
         from llmi2i_cli.files.tables import write_table
@@ -93,9 +95,11 @@ def evaluate(
                 f"{workdir}/prepare has no {split} split: run `llmi2i prepare INPUT... --split leave-last-two` first"
             )
         catalogue = read_catalogue(workdir)
-        evaluation = _Evaluation(workdir, catalogue, split, tuple(ks), recent, decay, exclude_seen, ranking)
         held_out = read_held_out(workdir, split)
-        measured_by_log = {log: evaluation.measure(model, log, held_out) for log in dict.fromkeys(compared)}
+        valid = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
+        question = Question(recent, decay, exclude_seen, max(ks), valid, on_valid=split == "valid")
+        evaluation = _Evaluation(workdir, catalogue, held_out, tuple(ks), ranking, question)
+        measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
         ours = measured_by_log[data]
         result = {
             "model": model,
@@ -128,7 +132,11 @@ def evaluate(
         per_user = _per_user_table(workdir, held_out, ours.metrics["all"])
         write_table(per_user, run.output("{model}-{data}-{split}.users.parquet"))
         latency = {log: measured.latency for log, measured in measured_by_log.items() if measured.latency}
-        run.publish(rows={"{model}-{data}-{split}.users.parquet": len(per_user)}, latency=latency)
+        run.publish(
+            rows={"{model}-{data}-{split}.users.parquet": len(per_user)},
+            protocols={log: measured.protocol for log, measured in measured_by_log.items()},
+            latency=latency,
+        )
         return _with_latency(result, run)
 
 
@@ -140,19 +148,16 @@ def _check_options(
     model: str, data: str, recent: int | None, decay: float | None, ranking: str, baseline: str | None
 ) -> str:
     """The ranking that is meant."""
-    if model == "generator" and data != "real":
-        raise UsageError("--model generator has learned from the real log alone: use --data real")
-    if model == "generator" and (ranking != "auto" or baseline or decay != 1):
-        raise UsageError(
-            "--model generator ranks by the LLM, on the real log: leave out --ranking, --baseline and --decay"
-        )
-    if ranking == "user-vectors" and model != "youtubednn":
-        raise UsageError(f"--ranking user-vectors needs --model youtubednn: {model} has no vectors of users")
-    if model == "generator":
-        return "generator"
-    if ranking == "auto":
-        ranking = "user-vectors" if model == "youtubednn" else "index"
-    if ranking == "user-vectors" and (recent is not None or decay != 1):
+    rankings = rankings_of(model)
+    if ranking != "auto" and ranking not in rankings:
+        able = " or ".join(row.name for row in MODELS.values() if ranking in row.ranks_by)
+        raise UsageError(f"--ranking {ranking} needs --model {able}: {model} ranks by {' or '.join(rankings)} alone")
+    ranking = rankings[0] if ranking == "auto" else ranking
+    if ranking == GENERATOR and (data != "real" or baseline):
+        raise UsageError("--model generator has learned from the real log alone: leave out --data and --baseline")
+    if ranking == GENERATOR and decay is not None:
+        raise UsageError("--model generator reads a history as it is: leave out --decay")
+    if ranking == "user-vectors" and not recent is decay is None:
         raise UsageError(
             "user vectors are made from as many recent items as in training: leave out --recent and --decay, "
             "or add --ranking index"
@@ -165,7 +170,7 @@ def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
     from llmi2i_cli.runs.manifests import read_manifest
 
     manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
-    if model == "generator" or manifest is None:
+    if manifest is None:
         return {}
     asked = manifest["options"]
     searched = {"search": asked["search"]} if "search" in asked else {}
@@ -176,9 +181,6 @@ def _vectors_path(model: str, data: str) -> str:
     return f"i2i/{model}-{data}.vectors.npz"
 
 
-# --- rankings -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Measured:
     """A model's figures, and the protocol that gave them."""
@@ -186,7 +188,7 @@ class _Measured:
     protocol: dict[str, Any]
     metrics: dict[str, PerUserMetrics]
     rankings: dict[str, Any]
-    latency: dict[str, Any] | None
+    latency: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -195,143 +197,58 @@ class _Evaluation:
 
     workdir: Path
     catalogue: Catalogue
-    split: str
+    held_out: HeldOut
     ks: tuple[int, ...]
-    recent: int | None
-    decay: float | None
-    exclude_seen: bool
     ranking: str
+    question: Question
 
-    def measure(self, model: str, data: str, held_out: HeldOut) -> _Measured:
+    def measure(self, model: str, data: str) -> _Measured:
         """Rank for the held-out users and take the figures."""
         from llmi2i_cli.evaluation.metrics import coverage
+        from llmi2i_cli.evaluation.protocol import Protocol
         from llmi2i_cli.evaluation.report import metrics_by_group
 
-        protocol: dict[str, Any] = {"ranking": self.ranking, "exclude_seen": self.exclude_seen}
-        protocol |= _training_of(self.workdir, model, data)
-        rankings: dict[str, Any] = {}
-        latency = None
-        if self.ranking == "index":
-            ids, latency = self._rank_by_index(model, data, held_out, protocol, rankings)
-        elif self.ranking == "user-vectors":
-            ids = self._rank_by_user_vectors(model, data, held_out, protocol)
-        else:
-            ids = self._rank_by_generator(held_out, protocol)
-        rankings |= {f"coverage@{k}": coverage(ids, k, self.catalogue.n_items) for k in self.ks}
+        ranked = self._rank(model, data)
+        protocol = Protocol(
+            self.ranking,
+            self.question.exclude_seen,
+            self.question.on_valid,
+            ranked.chosen,
+            _training_of(self.workdir, model, data),
+            ranked.top_k,
+        )
         return _Measured(
-            {**protocol, "query": "train" if self.split == "valid" else "train and valid", "ranked": "all items"},
-            metrics_by_group(ids, held_out.targets, self.catalogue.is_long_tail, self.ks),
-            rankings,
-            latency,
+            protocol.as_json(),
+            metrics_by_group(ranked.ids, self.held_out.targets, self.catalogue.is_long_tail, self.ks),
+            {**ranked.figures, **{f"coverage@{k}": coverage(ranked.ids, k, self.catalogue.n_items) for k in self.ks}},
+            ranked.latency,
         )
 
-    @property
-    def _top_n(self) -> int:
-        return max(self.ks)
-
-    def _rank_by_index(
-        self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any], rankings: dict[str, Any]
-    ) -> tuple[NDArray[np.int32], dict[str, Any]]:
-        from llmi2i_cli.evaluation.latency import query_latency
-        from llmi2i_cli.evaluation.retrieve import retrieve
-        from llmi2i_cli.evaluation.validation import recall_by_recent
+    def _rank(self, model: str, data: str) -> Ranked:
+        from llmi2i_cli.evaluation.rankers import rank_by_generator, rank_by_index, rank_by_user_vectors
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
-        neighbours = read_neighbours(self.workdir, model, data, self.catalogue.ids)
-        decay = self._decay(protocol, neighbours)
-        recent = self._recent(
-            protocol, lambda valid: recall_by_recent(neighbours, valid, exclude_seen=self.exclude_seen, decay=decay)
-        )
-        found = retrieve(
-            neighbours,
-            held_out.queries,
-            recent=recent,
-            top_n=self._top_n,
-            exclude=held_out.queries if self.exclude_seen else None,
-            decay=decay,
-        )
-        protocol["top_k"] = neighbours.k
-        rankings["retrieved_items"] = float(found.n_retrieved.mean())
-        latency = query_latency(
-            neighbours,
-            held_out.queries,
-            recent=recent,
-            top_n=self._top_n,
-            exclude_seen=self.exclude_seen,
-            decay=decay,
-        )
-        return found.ids, latency
+        if self.ranking == "index":
+            neighbours = read_neighbours(self.workdir, model, data, self.catalogue.ids)
+            return rank_by_index(neighbours, self.held_out, self.question)
+        if self.ranking == "user-vectors":
+            return rank_by_user_vectors(self._user_ranker(model, data), self.held_out, self.question)
+        return rank_by_generator(self._generator_ranker, self.held_out, self.question)
 
-    def _rank_by_user_vectors(
-        self, model: str, data: str, held_out: HeldOut, protocol: dict[str, Any]
-    ) -> NDArray[np.int32]:
-        from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
-
-        youtube_dnn = YoutubeDNN.load(self.workdir / _vectors_path(model, data))
-        if len(youtube_dnn.known_items) != self.catalogue.n_items:
+    def _user_ranker(self, model: str, data: str) -> Any:
+        row = MODELS[model]
+        assert row.user_ranker is not None  # it ranks by user vectors
+        path = self.workdir / _vectors_path(model, data)
+        ranker = load(row.user_ranker).load(path)
+        if ranker.n_items != self.catalogue.n_items:
             raise ArtifactError(
-                f"{self.workdir / _vectors_path(model, data)} is of another catalogue: "
+                f"{path} is of another catalogue: "
                 f"run `llmi2i train-i2i --model {model} --data {data} -w {self.workdir} --force`"
             )
-        protocol |= {"recent": youtube_dnn.recent, "recent_chosen_by": "the model"}
-        queries = held_out.queries
-        exclude = queries if self.exclude_seen else None
-        ids, _ = youtube_dnn.rank(held_out.users.astype("int32"), queries, top_n=self._top_n, exclude=exclude)
-        return ids
+        return ranker
 
-    def _rank_by_generator(self, held_out: HeldOut, protocol: dict[str, Any]) -> NDArray[np.int32]:
-        from llmi2i_cli.evaluation.validation import recall_at_10
-
-        def recalls(valid: HeldOut) -> dict[int, float]:
-            rank = _generator_ranker(self.workdir, self.catalogue, valid, self.exclude_seen)
-            return {recent: recall_at_10(rank(recent, 10), valid) for recent in GENERATOR_RECENT_GRID}
-
-        recent = self._recent(protocol, recalls)
-        return _generator_ranker(self.workdir, self.catalogue, held_out, self.exclude_seen)(recent, self._top_n)
-
-    def _chosen(
-        self,
-        protocol: dict[str, Any],
-        name: str,
-        given: Any,
-        recalls: Callable[[HeldOut], Mapping[Any, float]],
-        best: Callable[[Mapping[Any, float]], Any],
-        default: Any,
-    ) -> Any:
-        """A setting of the ranking as asked for, else the best on validation, else the default; into the protocol."""
-        from llmi2i_cli.evaluation.validation import choose
-
-        by = "validation Recall@10" + (", on the same users" if self.split == "valid" else "")
-        valid = self._valid
-        value, notes = choose(name, given, None if valid is None else lambda: recalls(valid), best, default, by)
-        protocol |= notes
-        return value
-
-    def _recent(self, protocol: dict[str, Any], recalls: Callable[[HeldOut], Mapping[int, float]]) -> int:
-        from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION, best_recent
-
-        recent: int = self._chosen(protocol, "recent", self.recent, recalls, best_recent, RECENT_WITHOUT_VALIDATION)
-        return recent
-
-    def _decay(self, protocol: dict[str, Any], neighbours: Neighbours) -> float:
-        """Of the decays, each at its own best M."""
-        from llmi2i_cli.evaluation.validation import DECAY_GRID, RECENT_GRID, best_decay, recall_by_recent
-
-        recents = RECENT_GRID if self.recent is None else (self.recent,)
-
-        def recalls(valid: HeldOut) -> dict[float, float]:
-            look_up = partial(recall_by_recent, neighbours, valid, exclude_seen=self.exclude_seen, recents=recents)
-            return {decay: max(look_up(decay=decay).values()) for decay in DECAY_GRID}
-
-        decay: float = self._chosen(protocol, "decay", self.decay, recalls, best_decay, 1.0)
-        return decay
-
-    @cached_property
-    def _valid(self) -> HeldOut | None:
-        from llmi2i_cli.artifacts.prepared import has_split
-        from llmi2i_cli.evaluation.validation import read_held_out
-
-        return read_held_out(self.workdir, "valid") if has_split(self.workdir, "valid") else None
+    def _generator_ranker(self, held_out: HeldOut) -> Callable[[int, int], NDArray[np.int32]]:
+        return _generator_ranker(self.workdir, self.catalogue, held_out, self.question.exclude_seen)
 
 
 def _generator_ranker(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.runs.manifests import is_as_described, read_manifest
+from llmi2i_cli.runs.pipeline import STAGES
 from llmi2i_cli.runs.progress import notice
 
 if TYPE_CHECKING:
@@ -78,21 +80,28 @@ def recommend(
 
 
 def _evaluated_with(workdir: Path, model: str, data: str) -> tuple[int, float]:
-    """The M and the decay that `evaluate` measured this index with, so that what is served is what was measured."""
-    from llmi2i_cli.evaluation.validation import RECENT_WITHOUT_VALIDATION
+    """The M and the decay that `evaluate` measured this very index with, so that what is served is what was measured.
 
-    for measured, split in product((data, "fused"), ("test", "valid")):  # where the real log is the baseline
-        try:
-            path = workdir / "evaluate" / f"{model}-{measured}-{split}.json"
-            report = json.loads(path.read_text(encoding="utf-8"))
-            if measured != data:
-                report = report["baseline"]
-            protocol = report["protocol"]
-            if protocol["ranking"] == "index":
-                return int(protocol["recent"]), float(protocol.get("decay", 1.0))
-        except (OSError, ValueError, KeyError, TypeError):
+    Without an evaluation it is looked up by default; a warning tells when there is one, but of an earlier index.
+    """
+    from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
+
+    index, stage, is_stale = f"i2i/{model}-{data}.parquet", STAGES["evaluate"], False
+    for measured, split in product((data, "fused"), ("test", "valid")):  # the real log may be the other's baseline
+        variant = {"model": model, "data": measured, "split": split}
+        manifest = read_manifest(workdir / stage.folder / stage.manifest_name(variant))
+        protocol = (manifest or {}).get("protocols", {}).get(data)
+        if manifest is None or protocol is None or index not in manifest["inputs"] or protocol["ranking"] != "index":
             continue
-    return RECENT_WITHOUT_VALIDATION, 1.0
+        if is_as_described(workdir / index, manifest["inputs"][index]):
+            return protocol["recent"], protocol["decay"]
+        is_stale = True
+    if is_stale:
+        notice(
+            f"Warning: {index} was trained again since it was evaluated, so M is {LOOKUP_WITHOUT_VALIDATION.recent}: "
+            f"run `llmi2i evaluate --model {model} --data {data} -w {workdir}` first"
+        )
+    return LOOKUP_WITHOUT_VALIDATION
 
 
 def neighbours_of(

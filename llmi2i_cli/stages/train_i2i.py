@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.evaluation.validation import HeldOut
-    from llmi2i_cli.i2i.models import Trained
+    from llmi2i_cli.i2i.training import Trained, Validation
+
+
+EXACT_SEARCH_ITEMS = 1_000_000  # from here on n_items^2 x d multiplications take longer than the training
 
 
 def train_i2i(
@@ -36,16 +40,16 @@ def train_i2i(
 ) -> dict[str, Any]:
     """Write ``i2i/MODEL-DATA.parquet``; returns the manifest, whose ``choice`` holds all options of the model.
 
-    Reads the train split, or the fused log made from it; the validation split for `tune` and for YoutubeDNN's early
-    stopping; never the test split.
+    Reads the train split, or the fused log made from it; the validation split for `tune` and for early stopping; never
+    the test split.
 
     Parameters
     ----------
-    tune : choose among `llmi2i_cli.i2i.models.GRIDS` the options of the best validation Recall@10, with each point at
-        its best number of recent items, and leave the sweep in ``i2i/MODEL-DATA.sweep.parquet``. Options in
-        `model_options` stay as given
-    search : how BPR and YoutubeDNN find the neighbours: ``exact``, or ``faiss``, approximate, for large catalogues
-    model_options : of the model at hand, see `llmi2i_cli.i2i.models.DEFAULTS`
+    tune : choose in the model's grid (`llmi2i_cli.choices.models`) the options of the best validation Recall@10, with
+        each point at its best number of recent items and decay, and leave the sweep in
+        ``i2i/MODEL-DATA.sweep.parquet``. Options in `model_options` stay as given
+    search : how dense models find the neighbours: ``exact``, or ``faiss``, approximate, for large catalogues
+    model_options : of the model at hand, those that are not its defaults
 
     Raises
     ------
@@ -53,12 +57,12 @@ def train_i2i(
     ModelError : `search` is ``faiss``, which is not installed
     ArtifactError : `tune` without a validation split
     """
-    from llmi2i_cli.i2i.models import DENSE_MODELS, complete_options, grid
-
-    if search != "exact" and model not in DENSE_MODELS:
-        raise UsageError(f"--search is an option of {' and '.join(DENSE_MODELS)}, not of {model}: leave it out")
+    row = MODELS[model]
+    if search != "exact" and not row.dense:
+        dense = " and ".join(each.name for each in MODELS.values() if each.dense)
+        raise UsageError(f"--search is an option of {dense}, not of {model}: leave it out")
     given = dict(model_options or {})
-    points = grid(model, given) if tune else [complete_options(model, given)]
+    points = row.points(given) if tune else [row.complete(given)]
     if tune and len(points) == 1:
         raise UsageError("--tune has nothing to choose: leave out one of the options given, or --tune")
     from llmi2i_cli.artifacts.prepared import has_split
@@ -90,11 +94,11 @@ def train_i2i(
                 trained = training.train(chosen)
             else:
                 chosen, trained = 0, training.train(0)
-                recall = max(trained.youtube_dnn.recall_by_epoch, default=None) if trained.youtube_dnn else None
+                recall = max(trained.user_ranker.recall_by_epoch, default=None) if trained.user_ranker else None
         table = f"{model}-{data}.parquet"
         rows[table] = write_neighbours(run.output(table), trained.neighbours, read_item_ids(workdir))
-        if trained.youtube_dnn is not None:
-            trained.youtube_dnn.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
+        if trained.user_ranker is not None:
+            trained.user_ranker.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
         return run.publish(rows=rows, choice=points[chosen], validation_recall_at_10=recall)
 
 
@@ -123,21 +127,20 @@ class _Training:
     bar: ProgressBar | None = None
 
     def train(self, point: int) -> Trained:
-        """Train a point; YoutubeDNN goes on at the last whole epoch, also when the point was trained to its end."""
-        from llmi2i_cli.i2i.models import train
+        """Train a point; a long training goes on at its last checkpoint, also when the point was trained to its end."""
+        from llmi2i_cli.i2i.training import Job, train
 
         if self.last is not None and self.last[0] == point:
             return self.last[1]
-        trained = train(
-            self.model,
+        job = Job(
             self.histories,
             top_k=self.top_k,
-            options=self.points[point],
             search=self.search,
-            validation=self._validation() if self.model == "youtubednn" else None,
+            validation=self._validation(),
             checkpoint=self.run.partial / f"point-{point}.pt",
             on_progress=partial(self._show, point),
         )
+        trained = train(self.model, job, self.points[point])
         self.last = point, trained
         return trained
 
@@ -146,8 +149,8 @@ class _Training:
         if self.bar:
             self.bar.update(done, total, place + text)
 
-    def _validation(self) -> Any:
-        from llmi2i_cli.i2i.youtube_dnn import Validation
+    def _validation(self) -> Validation | None:
+        from llmi2i_cli.i2i.training import Validation
 
         if self.held_out is None:
             return None
@@ -179,14 +182,12 @@ def _read_training(
 
 def _check_search(training: _Training) -> None:
     """Before hours of training: faiss is there if it was asked for, and recommended if it would be of use."""
-    from llmi2i_cli.i2i.models import DENSE_MODELS, EXACT_SEARCH_ITEMS
-
     n_items = training.histories.n_items
     if training.search == "faiss":
         from llmi2i_cli.i2i.faiss_search import require_faiss
 
         require_faiss()
-    elif training.model in DENSE_MODELS and n_items > EXACT_SEARCH_ITEMS:
+    elif MODELS[training.model].dense and n_items > EXACT_SEARCH_ITEMS:
         notice(f"train-i2i: comparing each of {n_items:,} items with all others takes long; --search faiss is quicker")
 
 
@@ -213,11 +214,12 @@ def _tune(training: _Training) -> tuple[int, float]:
 
 
 def _validation_figures(training: _Training, trained: Trained) -> dict[str, Any]:
-    """Validation Recall@10 as `evaluate` ranks: by users' vectors if the model has them, else at the best M."""
-    from llmi2i_cli.evaluation.validation import best_recent, recall_by_recent
+    """Validation Recall@10 as `evaluate` ranks: by users' vectors if the model has them, else at the best lookup."""
+    from llmi2i_cli.evaluation.validation import best_lookup, recall_by_lookup
 
-    if trained.youtube_dnn is not None:
-        return {"recall@10": max(trained.youtube_dnn.recall_by_epoch), "recent": None}
+    if trained.user_ranker is not None:
+        return {"recall@10": max(trained.user_ranker.recall_by_epoch), "recent": None, "decay": None}
     assert training.held_out is not None  # tuning was refused without
-    recalls = recall_by_recent(trained.neighbours, training.held_out)
-    return {"recall@10": recalls[best_recent(recalls)], "recent": best_recent(recalls)}
+    recalls = recall_by_lookup(trained.neighbours, training.held_out)
+    lookup = best_lookup(recalls)
+    return {"recall@10": recalls[lookup], "recent": lookup.recent, "decay": lookup.decay}

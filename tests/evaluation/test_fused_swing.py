@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.evaluation import fused_swing
 from llmi2i_cli.evaluation.fused_swing import FusedSwing
 from llmi2i_cli.evaluation.validation import HeldOut, recall_by_recent
-from llmi2i_cli.i2i.models import grid
 from llmi2i_cli.i2i.swing import swing_neighbours
 
 N_ITEMS = 12
@@ -31,9 +31,9 @@ def recall_of(rows, held_out, options):
 
 def test_the_real_swing_is_the_best_of_its_grid(held_out):
     swing = FusedSwing(Histories.from_rows(ROWS, N_ITEMS), held_out)
-    recalls = [recall_of(ROWS, held_out, options) for options in grid("swing", {})]
+    recalls = [recall_of(ROWS, held_out, options) for options in MODELS["swing"].points({})]
     assert swing.real_recall == max(recalls)
-    assert swing.options == grid("swing", {})[recalls.index(max(recalls))]
+    assert swing.options == MODELS["swing"].points({})[recalls.index(max(recalls))]
 
 
 def test_five_candidates_stand_behind_a_copy_of_the_latest_five(held_out, monkeypatch):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.evaluation.validation import RECENT_GRID, HeldOut, best_decay, best_recent, recall_by_recent
+from llmi2i_cli.evaluation.validation import (
+    RECENT_GRID,
+    HeldOut,
+    Lookup,
+    best_lookup,
+    best_recent,
+    recall_by_lookup,
+    recall_by_recent,
+)
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 
@@ -19,19 +27,31 @@ def test_recall_of_each_number_of_recent_items():
     assert best_recent(recalls) == 3  # the smallest of the best
 
 
-def test_recall_with_a_decay():
+def decayed():
     # The last item points to ten others with score 1, the one before to the target alone, with score 1.5.
     ids = np.full((13, 10), -1, np.int32)
     ids[0], ids[1, 0] = np.arange(2, 12), 12
     neighbours = Neighbours(ids, np.where(ids == 12, 1.5, ids >= 0).astype(np.float32))
     held_out = HeldOut(np.arange(1), Histories.from_rows([[1, 0]], 13), Histories.from_rows([[12]], 13))
+    return neighbours, held_out
+
+
+def test_recall_with_a_decay():
+    neighbours, held_out = decayed()
     assert recall_by_recent(neighbours, held_out, recents=(1, 2)) == {1: 0, 2: 1}
     assert recall_by_recent(neighbours, held_out, recents=(2,), decay=0.7) == {2: 1}
     assert recall_by_recent(neighbours, held_out, recents=(2,), decay=0.6) == {2: 0}
 
 
-def test_of_equal_decays_the_weakest_is_best():
-    assert best_decay({1.0: 0.2, 0.9: 0.3, 0.8: 0.3, 0.5: 0.1}) == 0.9
+def test_every_m_is_tried_with_every_decay_but_a_single_item_with_one():
+    neighbours, held_out = decayed()
+    tried = recall_by_lookup(neighbours, held_out, recents=(1, 2), decays=(1.0, 0.7, 0.6))
+    assert tried == {Lookup(1, 1.0): 0, Lookup(2, 1.0): 1, Lookup(2, 0.7): 1, Lookup(2, 0.6): 0}
+
+
+def test_of_equal_lookups_the_cheapest_and_plainest_is_best():
+    recalls = {Lookup(1, 1.0): 0.2, Lookup(5, 1.0): 0.3, Lookup(2, 0.5): 0.3, Lookup(2, 0.8): 0.3, Lookup(3, 1.0): 0.1}
+    assert best_lookup(recalls) == Lookup(2, 0.8)
 
 
 def test_histories_of_some_users():

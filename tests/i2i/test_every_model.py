@@ -8,35 +8,25 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.i2i.bm25 import bm25_neighbours
-from llmi2i_cli.i2i.bpr import bpr_neighbours
+from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.swing import swing_neighbours
-from llmi2i_cli.i2i.youtube_dnn import train_youtube_dnn
+from llmi2i_cli.i2i.training import Job, train
 
 Model = Callable[[Histories, int], Neighbours]
 
 
-def _youtube_dnn(histories: Histories, top_k: int) -> Neighbours:
-    model = train_youtube_dnn(
-        histories, validation=None, dimensions=16, negatives=6, batch_size=16, epochs=25, learning_rate=0.01
-    )
-    return model.neighbours(top_k=top_k)
-
-
-MODELS: dict[str, Model] = {
-    "swing": lambda histories, top_k: swing_neighbours(histories, top_k=top_k),
-    "bm25": lambda histories, top_k: bm25_neighbours(histories, top_k=top_k),
-    "bpr": lambda histories, top_k: bpr_neighbours(
-        histories, top_k=top_k, factors=8, learning_rate=0.1, iterations=200
-    ),
-    "youtubednn": _youtube_dnn,
+# What a model needs to learn two small worlds; the others are as by default.
+QUICK: dict[str, dict[str, float]] = {
+    "bpr": {"factors": 8, "iterations": 200},
+    "youtubednn": {"dimensions": 16, "negatives": 6, "batch_size": 16, "epochs": 25, "learning_rate": 0.01},
 }
 
 
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> Model:
-    return MODELS[request.param]
+    name = request.param
+    options = MODELS[name].complete(QUICK.get(name, {}))
+    return lambda histories, top_k: train(name, Job(histories, top_k=top_k), options).neighbours
 
 
 def two_worlds(n_users: int = 60) -> Histories:

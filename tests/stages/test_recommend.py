@@ -9,7 +9,7 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_user_ids
 from llmi2i_cli.evaluation.retrieve import retrieve
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
-from tests.stages.shop import answer, prepare_shop, run
+from tests.stages.shop import answer, prepare_shop, run, write_fused
 
 
 @pytest.fixture
@@ -123,11 +123,10 @@ def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, mes
 
 def test_what_is_served_is_what_was_measured(workdir, capsys):
     """`auto` is the M and the decay that evaluate has chosen, and 100 and 1 before anything was evaluated."""
-    (workdir / "evaluate").mkdir(exist_ok=True)
     by_default = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
     assert by_default == answer(capsys, "recommend", "i3", "i4", "i1", "--recent", 100, "-w", workdir)
-    report = {"protocol": {"ranking": "index", "recent": 2, "decay": 0.5}}
-    (workdir / "evaluate/swing-real-test.json").write_text(json.dumps(report))
+    assert run("evaluate", "--recent", 2, "--decay", 0.5, "-w", workdir) == 0
+    capsys.readouterr()
     measured = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
     assert measured != by_default
     ids = read_catalogue(workdir).ids.to_list()
@@ -136,10 +135,28 @@ def test_what_is_served_is_what_was_measured(workdir, capsys):
     for given, expected in (("--recent", {"recent": 1, "decay": 0.5}), ("--decay", {"recent": 2, "decay": 1.0})):
         found = answer(capsys, "recommend", "i3", "i4", "i1", given, 1, "-w", workdir)
         assert found == expected_items(workdir, query, 0, **expected)
-    (workdir / "evaluate/swing-real-test.json").unlink()
-    (workdir / "evaluate/swing-fused-test.json").write_text(json.dumps({"protocol": {"recent": 9}, "baseline": report}))
-    assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == measured
-    (workdir / "evaluate/swing-fused-test.json").unlink()
-    for unusable in ("", "[]", '{"protocol": {"ranking": "user-vectors", "recent": 1, "decay": 1}}'):
-        (workdir / "evaluate/swing-real-test.json").write_text(unusable)
-        assert answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir) == by_default
+
+
+def test_the_real_log_as_a_baseline_counts_as_measured(workdir, capsys):
+    write_fused(workdir)
+    assert run("train-i2i", "--data", "fused", "-w", workdir) == 0
+    arguments = ["evaluate", "--data", "fused", "--baseline", "real", "--recent", 2, "--decay", 0.5, "-w", workdir]
+    assert run(*arguments) == 0
+    capsys.readouterr()
+    query = ["recommend", "i3", "i4", "i1"]
+    by_option = answer(capsys, *query, "--recent", 2, "--decay", 0.5, "-w", workdir)
+    assert answer(capsys, *query, "-w", workdir) == by_option
+
+
+def test_an_index_that_was_trained_again_is_not_served_with_what_was_measured_before(workdir, capsys):
+    by_default = answer(capsys, "recommend", "i3", "i4", "i1", "-w", workdir)
+    assert run("evaluate", "--recent", 2, "--decay", 0.5, "-w", workdir) == 0
+    assert run("train-i2i", "--smoothing", 7, "-w", workdir) == 0
+    capsys.readouterr()
+    assert run("recommend", "i3", "i4", "i1", "--json", "-w", workdir) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == len(by_default)
+    assert printed.err == (
+        "Warning: i2i/swing-real.parquet was trained again since it was evaluated, so M is 100: "
+        f"run `llmi2i evaluate --model swing --data real -w {workdir}` first\n"
+    )

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories, read_user_ids
-from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
-from llmi2i_cli.i2i import models
+from llmi2i_cli.choices.models import MODELS
+from llmi2i_cli.evaluation.validation import best_lookup, read_held_out, recall_by_lookup
+from llmi2i_cli.i2i import training
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
@@ -57,14 +58,14 @@ def test_the_fused_log_brings_its_pseudo_users_and_weights(workdir):
 def test_youtube_dnn_keeps_the_vectors_of_the_real_users(workdir, monkeypatch, data):
     write_fused(workdir)
     trained: list[Any] = []
-    original = models.train
+    original = training.train
 
     def remember(*arguments, **options):
         result = original(*arguments, **options)
-        trained.append(result.youtube_dnn)
+        trained.append(result.user_ranker)
         return result
 
-    monkeypatch.setattr(models, "train", remember)
+    monkeypatch.setattr(training, "train", remember)
     assert run("train-i2i", "--model", "youtubednn", "--data", data, *QUICK["youtubednn"], "-w", workdir) == 0
     queries, user_ids = read_histories(workdir), read_user_ids(workdir)
     log_ids = user_ids if data == "real" else read_fused(workdir)[1]
@@ -90,7 +91,7 @@ def test_faiss_finds_the_neighbours_of_a_small_shop_exactly(workdir, model):
 
 def test_without_faiss_nothing_is_trained(workdir, capsys, monkeypatch):
     monkeypatch.setattr("llmi2i_cli.i2i.faiss_search.importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr(models, "train", None)
+    monkeypatch.setattr(training, "train", None)
     assert run("train-i2i", "--model", "bpr", "--search", "faiss", "-w", workdir) == 1
     assert capsys.readouterr().err == (
         "Error: --search faiss needs the package faiss: pip install 'llmi2i[faiss]', or leave out --search\n"
@@ -99,7 +100,7 @@ def test_without_faiss_nothing_is_trained(workdir, capsys, monkeypatch):
 
 @pytest.mark.parametrize("model", ["swing", "bpr"])
 def test_a_large_catalogue_recommends_faiss_to_models_that_have_use_for_it(workdir, capsys, monkeypatch, model):
-    monkeypatch.setattr(models, "EXACT_SEARCH_ITEMS", 39)
+    monkeypatch.setattr("llmi2i_cli.stages.train_i2i.EXACT_SEARCH_ITEMS", 39)
     assert run("train-i2i", "--model", model, *QUICK.get(model, []), "-w", workdir) == 0
     recommended = "comparing each of 40 items with all others takes long; --search faiss is quicker"
     assert (recommended in capsys.readouterr().err) == (model == "bpr")
@@ -113,8 +114,9 @@ def test_tuning_takes_the_best_point_and_leaves_the_sweep(workdir, capsys):
     held_out = read_held_out(workdir, "valid")
     for row in sweep.iter_rows(named=True):
         neighbours = swing_neighbours(read_histories(workdir), smoothing=3.0, user_weight=row["user_weight"])
-        recalls = recall_by_recent(neighbours, held_out)
-        assert (row["recall@10"], row["recent"]) == (max(recalls.values()), best_recent(recalls))
+        recalls = recall_by_lookup(neighbours, held_out)
+        assert (row["recent"], row["decay"]) == best_lookup(recalls)
+        assert row["recall@10"] == max(recalls.values())
     best = sweep.sort("recall@10", descending=True, maintain_order=True).row(0, named=True)
     assert result["choice"]["user_weight"] == best["user_weight"]
     assert result["validation_recall_at_10"] == best["recall@10"]
@@ -123,36 +125,36 @@ def test_tuning_takes_the_best_point_and_leaves_the_sweep(workdir, capsys):
 
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     trained: list[dict] = []
-    original = models.train
+    original = training.train
 
-    def killed_at_the_fourth(model, histories, *, options, **rest):
+    def killed_at_the_fourth(model, job, options):
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(options)
-        return original(model, histories, options=options, **rest)
+        return original(model, job, options)
 
-    monkeypatch.setattr(models, "train", killed_at_the_fourth)
+    monkeypatch.setattr(training, "train", killed_at_the_fourth)
     assert run("train-i2i", "--tune", "-w", workdir) == 130
     assert not (workdir / "i2i/swing-real.parquet").exists()
 
     first = list(trained)
     trained.clear()
 
-    def counted(*arguments, options, **rest):
+    def counted(model, job, options):
         trained.append(options)
-        return original(*arguments, options=options, **rest)
+        return original(model, job, options)
 
-    monkeypatch.setattr(models, "train", counted)
+    monkeypatch.setattr(training, "train", counted)
     assert run("train-i2i", "--tune", "-w", workdir) == 0
     choice = manifest(workdir, "swing-real")["choice"]
-    assert [options for options in trained if options not in first] == models.grid("swing", {})[3:]
+    assert [options for options in trained if options not in first] == MODELS["swing"].points({})[3:]
     assert [options for options in trained if options in first] == ([choice] if choice in first else [])
     resumed = (workdir / "i2i/swing-real.parquet").read_bytes()
     assert run("train-i2i", "--tune", "--force", "-w", workdir) == 0
     assert (workdir / "i2i/swing-real.parquet").read_bytes() == resumed
 
 
-@pytest.mark.parametrize("model", models.DEFAULTS)
+@pytest.mark.parametrize("model", MODELS)
 def test_the_test_split_has_no_say(tmp_path, model):
     """Every test item replaced by another: the same artifacts, tuned and stopped early as they are."""
     artifacts = []
@@ -171,7 +173,7 @@ def test_the_test_split_has_no_say(tmp_path, model):
 
 def test_a_second_run_does_nothing_and_a_changed_option_does(workdir, capsys, monkeypatch):
     assert run("train-i2i", "-w", workdir) == 0
-    monkeypatch.setattr(models, "train", None)
+    monkeypatch.setattr(training, "train", None)
     assert run("train-i2i", "-w", workdir) == 0
     assert "train-i2i: swing on the real log is up to date" in capsys.readouterr().err
     assert run("train-i2i", "--smoothing", 1, "-w", workdir) == 1

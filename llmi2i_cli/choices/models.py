@@ -1,0 +1,189 @@
+"""The table of item-to-item models: a row each, and the options that each is trained with.
+
+A further model is one file with a function `train(job, options)` (see `i2i.training`), and one row here: the command
+line, tuning, the manifests, the status, the evaluation, the export and the reference follow from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmi2i_cli.choices.options import as_given, check_bounds, declared, option, spelled
+from llmi2i_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of the table.
+
+    Attributes
+    ----------
+    name : as in ``--model NAME`` and in the names of artifacts
+    label : as people write it
+    about : what it is, in a few words
+    train : dotted path of the function ``(job, options) -> Trained``
+    options : dataclass of its options
+    grid : the values that ``train-i2i --tune`` tries, by option; every combination is a point
+    ranks_by : how ``evaluate --ranking`` can rank with it, its default first
+    user_ranker : dotted path of the class that ranks by users' vectors, where `ranks_by` has ``user-vectors``
+    dense : its neighbours are the nearest of all items' vectors, which can be searched approximately
+    """
+
+    name: str
+    label: str
+    about: str
+    train: str
+    options: type
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    ranks_by: tuple[str, ...] = ("index",)
+    user_ranker: str | None = None
+    dense: bool = False
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options: those `given`, else the defaults.
+
+        Raises
+        ------
+        UsageError : an option that the model does not have, or one out of bounds
+        """
+        for name in given:
+            if name not in declared(self.options):
+                owners = " and ".join(row.name for row in MODELS.values() if name in declared(row.options))
+                raise UsageError(f"{spelled(name)} is an option of {owners}, not of {self.name}: leave it out")
+        complete = self.options(**given)
+        check_bounds(complete)
+        return dict(as_given(complete))
+
+    def points(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The points that tuning tries, each with all options; what is `given` stays as it is."""
+        axes = {name: values for name, values in self.grid.items() if name not in given}
+        fixed = self.complete(given)
+        return [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
+
+
+@dataclass(frozen=True)
+class SwingOptions:
+    """The weights and the smoothing of the literature that did best on held-out data."""
+
+    smoothing: float = option(5.0, "added to the number of items that two users share", min=0)
+    user_weight: str = option("sqrt", "one, sqrt = 1/sqrt(n), or A:B = (A + n)^-B, n a user's items")
+    max_user_items: int = option(1000, "most recent interactions used per user, 0 for all", min=0)
+    max_item_users: int = option(0, "users sampled per item, 0 for all", min=0)
+    normalise: bool = option(False, "scale the scores to at most 1 per item")
+    seed: int = option(42, "seed of the sample", min=0)
+
+
+@dataclass(frozen=True)
+class Bm25Options:
+    """implicit's."""
+
+    k1: float = option(1.2, "K1, how late repeats saturate", min=0)
+    b: float = option(0.75, "B, how far an item's popularity is normalised away", min=0, max=1)
+
+
+@dataclass(frozen=True)
+class ItemKnnOptions:
+    """As RecBole and RecTools have it: a shrinkage of some ten users holds back pairs seen once."""
+
+    shrinkage: float = option(10.0, "added to the product of the items' norms", min=0)
+
+
+@dataclass(frozen=True)
+class EaseOptions:
+    """The middle of what its paper tunes."""
+
+    penalty: float = option(250.0, "L2 penalty, added to each item's count", min=1e-6)
+
+
+@dataclass(frozen=True)
+class BprOptions:
+    """implicit's, with the paper's 100 factors and LLM-CF's seed."""
+
+    factors: int = option(100, "factors per item", min=1)
+    learning_rate: float = option(0.1, "learning rate", min=0)
+    regularization: float = option(0.01, "L2 penalty", min=0)
+    iterations: int = option(100, "passes over the log", min=1)
+    seed: int = option(2023, "seed", min=0)
+
+
+@dataclass(frozen=True)
+class YoutubeDnnOptions:
+    """LLM-CF's, with more patience: it stops two epochs after a chance dip otherwise."""
+
+    dimensions: int = option(64, "dimensions of a vector", min=1)
+    negatives: int = option(128, "random negatives per target", min=1)
+    learning_rate: float = option(0.001, "learning rate", min=0)
+    weight_decay: float = option(1e-5, "L2 penalty", min=0)
+    batch_size: int = option(256, "targets per step", min=1)
+    epochs: int = option(50, "passes over the log at most", min=1)
+    patience: int = option(5, "epochs without a better validation Recall@10 before it stops", min=1)
+    seed: int = option(2023, "seed", min=0)
+
+
+# BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
+MODELS: Mapping[str, Model] = {
+    row.name: row
+    for row in (
+        Model(
+            "swing",
+            "Swing",
+            "pairs of users that share two items",
+            "llmi2i_cli.i2i.swing:train",
+            SwingOptions,
+            {"user_weight": ("sqrt", "one"), "smoothing": (1.0, 5.0, 20.0)},
+        ),
+        Model(
+            "bm25",
+            "BM25",
+            "co-occurrence, popular items and long histories counting less",
+            "llmi2i_cli.i2i.bm25:train",
+            Bm25Options,
+            {"k1": (0.1, 0.3, 0.6, 1.2), "b": (0.25, 0.5, 0.75)},
+        ),
+        Model(
+            "itemknn",
+            "ItemKNN",
+            "cosine of the items' users, with shrinkage",
+            "llmi2i_cli.i2i.itemknn:train",
+            ItemKnnOptions,
+            {"shrinkage": (0.0, 3.0, 10.0, 30.0, 100.0)},
+        ),
+        Model(
+            "ease",
+            "EASE",
+            "linear autoencoder in closed form, for up to some ten thousand items",
+            "llmi2i_cli.i2i.ease:train",
+            EaseOptions,
+            {"penalty": (10.0, 50.0, 250.0, 1000.0)},
+        ),
+        Model(
+            "bpr",
+            "BPR",
+            "matrix factorisation by pairwise ranking",
+            "llmi2i_cli.i2i.bpr:train",
+            BprOptions,
+            {"learning_rate": (0.1, 0.2), "regularization": (0.01, 0.03)},
+            dense=True,
+        ),
+        Model(
+            "youtubednn",
+            "YoutubeDNN",
+            "two-tower network over the user and recent items",
+            "llmi2i_cli.i2i.youtube_dnn:train",
+            YoutubeDnnOptions,
+            {"learning_rate": (0.001, 0.003, 0.01, 0.03)},
+            ranks_by=("user-vectors", "index"),
+            user_ranker="llmi2i_cli.i2i.youtube_dnn:YoutubeDNN",
+            dense=True,
+        ),
+    )
+}
+GENERATOR = "generator"  # what else `evaluate` can measure: the LLM of sft-gen itself
+
+
+def rankings_of(model: str) -> tuple[str, ...]:
+    """How `evaluate` can rank with a model, its default first; the generator ranks by itself."""
+    return MODELS[model].ranks_by if model in MODELS else (GENERATOR,)

@@ -1,0 +1,72 @@
+"""Command-line options made from what the tables of choices declare."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from llmi2i_cli.choices.options import Declared, declared, spelled
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def with_options(options_by_owner: Mapping[str, type]) -> Callable[[Command], Command]:
+    """Give a command with ``**options`` the options of several owners (models), each None unless it was given.
+
+    Owners may share an option by its name and type; the help then says what it means to each, and the default of each.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        shown = [each.replace(kind=each.KEYWORD_ONLY) for each in own]
+        places = {each.name: place for place, each in enumerate(shown)}
+        made = [_parameter(name, owners) for name, owners in _by_name(options_by_owner).items()]
+        last = places["force"]  # what all commands have stands at the end
+        command.__signature__ = signature.replace(parameters=[*shown[:last], *made, *shown[last:]])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in [*shown, *made]} | {"return": None}
+        return command
+
+    return decorate
+
+
+def _by_name(options_by_owner: Mapping[str, type]) -> dict[str, dict[str, tuple[Any, Any, Declared]]]:
+    """Option name -> owner -> type, default and what is said of it."""
+    found: dict[str, dict[str, tuple[Any, Any, Declared]]] = {}
+    for owner, options in options_by_owner.items():
+        for name, about in declared(options).items():
+            found.setdefault(name, {})[owner] = about
+    return found
+
+
+def _parameter(name: str, owners: Mapping[str, tuple[Any, Any, Declared]]) -> inspect.Parameter:
+    types = {kind for kind, _, _ in owners.values()}
+    if len(types) > 1:
+        raise TypeError(f"{spelled(name)} has another type with each of {', '.join(owners)}")
+    kind = types.pop()
+    by_help: dict[str, list[str]] = {}
+    for owner, (_, _, about) in owners.items():
+        by_help.setdefault(about.help, []).append(owner)
+    help = "; ".join(f"{', '.join(who)}: {what}" for what, who in by_help.items()) + "."
+    defaults = list(dict.fromkeys(_shown(name, default) for _, default, _ in owners.values()))
+    flag = [f"{spelled(name)}/--no-{name.replace('_', '-')}"] if kind is bool else []
+    bounds: dict[str, Any] = {}
+    if kind in (int, float):
+        lows, highs = ([getattr(about, end) for _, _, about in owners.values()] for end in ("min", "max"))
+        bounds = {
+            "min": min(lows) if None not in lows else None,
+            "max": max(highs) if None not in highs else None,
+        }
+    option = typer.Option(*flag, help=help, show_default=", ".join(defaults), **bounds)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _shown(name: str, default: Any) -> str:
+    if isinstance(default, bool):
+        return ("" if default else "no-") + name.replace("_", "-")
+    return f"{default:g}" if isinstance(default, float) else str(default)
