@@ -410,7 +410,7 @@ def test_publishing_sweeps_its_own_partial_work_and_no_other_stages(work):
 HOLD = """
 import sys
 from pathlib import Path
-from llmi2i_cli.workdir import stage_run
+from llmi2i_cli.runs.workdir import stage_run
 with stage_run(Path(sys.argv[1]), "fuse", options={}):
     print("held", flush=True)
     sys.stdin.read()
