@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmi2i_cli.choices.blends import names_of
 from llmi2i_cli.choices.options import as_given, check_bounds, declared, option, spelled
 from llmi2i_cli.errors import UsageError
 
@@ -30,6 +31,9 @@ class Model:
     ranks_by : how ``evaluate --ranking`` can rank with it, its default first
     user_ranker : dotted path of the class that ranks by users' vectors, where `ranks_by` has ``user-vectors``
     dense : its neighbours are the nearest of all items' vectors, which can be searched approximately
+    reads : what it is made from: the ``log`` (real or fused), the items' ``texts``, other models' tables (``parts``)
+    next_points : dotted path of a function ``(best point, given) -> points`` by which tuning goes on after the grid,
+        until nothing that it names is better
     """
 
     name: str
@@ -41,6 +45,8 @@ class Model:
     ranks_by: tuple[str, ...] = ("index",)
     user_ranker: str | None = None
     dense: bool = False
+    reads: tuple[str, ...] = ("log",)
+    next_points: str | None = None
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options: those `given`, else the defaults.
@@ -123,6 +129,24 @@ class YoutubeDnnOptions:
     seed: int = option(2023, "seed", min=0)
 
 
+@dataclass(frozen=True)
+class TextOptions:
+    """Plain TF-IDF: a title says a word once; the smallest similarity is far below what a served row holds."""
+
+    k1: float = option(0.0, "K1, how late repeats of a word saturate; 0 counts a word once", min=0)
+    b: float = option(0.75, "B, how far a text's length is normalised away", min=0, max=1)
+    idf: float = option(1.0, "power of the words' rarity, log(n / n_v)", min=0)
+    min_similarity: float = option(0.05, "smallest cosine that makes a neighbour", min=0, max=1)
+
+
+@dataclass(frozen=True)
+class BlendOptions:
+    """The two that know different things: what was bought together, and what items are."""
+
+    parts: str = option("bm25,text", "the models that are blended, with commas between them")
+    weights: str = option("", "their weights, in that order; empty is 1 for each")
+
+
 # BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
 MODELS: Mapping[str, Model] = {
     row.name: row
@@ -179,9 +203,44 @@ MODELS: Mapping[str, Model] = {
             user_ranker="llmi2i_cli.i2i.youtube_dnn:YoutubeDNN",
             dense=True,
         ),
+        Model(
+            "text",
+            "Text",
+            "TF-IDF cosine of the items' texts; reads no log",
+            "llmi2i_cli.i2i.text:train",
+            TextOptions,
+            {"k1": (0.0, 1.2), "idf": (0.5, 1.0, 1.5)},
+            reads=("texts",),
+        ),
+        Model(
+            "blend",
+            "Blend",
+            "a weighted sum of other models' tables",
+            "llmi2i_cli.i2i.blend:train",
+            BlendOptions,
+            reads=("parts",),
+            next_points="llmi2i_cli.choices.blends:next_points",
+        ),
     )
 }
 GENERATOR = "generator"  # what else `evaluate` can measure: the LLM of sft-gen itself
+
+
+def has_variant(model: str, data: str) -> bool:
+    """Whether there is a table of this model on this log: what does not read the log has one, called ``real``."""
+    return data == "real" or MODELS[model].reads != ("texts",)
+
+
+def parts_of(model: str, options: Mapping[str, Any], data: str) -> tuple[tuple[str, str], ...]:
+    """The tables that a model is made from, as (model, data); none for most. UsageError for what is no part."""
+    if "parts" not in MODELS[model].reads:
+        return ()
+    names = names_of(options["parts"])
+    for name in names:
+        if name not in MODELS or "parts" in MODELS[name].reads:
+            able = ", ".join(row.name for row in MODELS.values() if "parts" not in row.reads)
+            raise UsageError(f"--parts {options['parts']}: {name!r} cannot be blended; {able} can")
+    return tuple((name, data if has_variant(name, data) else "real") for name in names)
 
 
 def rankings_of(model: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ def best_products(
     top_k: int,
     norms: NDArray[np.float64] | None = None,
     shrinkage: float = 1.0,
+    smallest: float = 0.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Neighbours:
     """The `top_k` items with the largest positive s(i, j) of each item, the item itself left out.
@@ -36,6 +37,7 @@ def best_products(
     ----------
     weights : float64 (n_entries,), w of each entry of `log`
     norms : float64 (n_items,), n of each item of `log`; None is 0 for all: s is the plain product over `shrinkage`
+    smallest : scores below this are left out
     on_progress : called with (done, total) in units of work
     """
     neighbours = Neighbours.empty(log.n_items, top_k)
@@ -43,7 +45,7 @@ def best_products(
     total = int(costs.sum())
     norms = np.zeros(log.n_items) if norms is None else norms
     rows = Rows.of(neighbours, log.item_order)
-    for share in run_slices(_rank_rows, costs, log, weights, norms, shrinkage, rows):
+    for share in run_slices(_rank_rows, costs, log, weights, norms, shrinkage, smallest, rows):
         if on_progress:
             on_progress(round(share * total), total)
     return neighbours
@@ -57,6 +59,7 @@ def _rank_rows(
     weights: NDArray[np.float64],
     norms: NDArray[np.float64],
     shrinkage: float,
+    smallest: float,
     rows: Rows,
 ) -> None:
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
@@ -77,5 +80,6 @@ def _rank_rows(
                     n_touched += before == 0
                     total[other] = before + product
         for other in touched[:n_touched]:
-            total[other] /= norms[item] * norms[other] + shrinkage
+            score = total[other] / (norms[item] * norms[other] + shrinkage)
+            total[other] = score if score >= smallest else 0.0
         write_best(item, total, touched[:n_touched], rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
@@ -37,6 +38,8 @@ class Job:
     validation : what early stopping watches; None trains to the end
     checkpoint : file by which a long training goes on after a kill
     on_progress : called with (done, total, text)
+    texts : of the items, where the model reads them
+    parts : the tables of its parts, in their order, where the model has parts
     """
 
     histories: Histories
@@ -45,6 +48,8 @@ class Job:
     validation: Validation | None = None
     checkpoint: Path | None = None
     on_progress: Callable[[int, int, str], None] | None = None
+    texts: Sequence[str | None] | pl.Series = ()
+    parts: Sequence[Neighbours] = ()
 
     def tell(self, done: int, total: int, text: str = "") -> None:
         if self.on_progress:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmi2i_cli.choices.models import GENERATOR, MODELS
+from llmi2i_cli.choices.models import GENERATOR, MODELS, has_variant
 from llmi2i_cli.errors import ArtifactError
 
 DATA = ("real", "fused")
@@ -67,7 +67,7 @@ class Stage:
 
 
 PREPARED = (Read("prepare/interactions.parquet"), Read("prepare/items.parquet"), Read("prepare/users.parquet"))
-I2I_VARIANTS = tuple({"model": model, "data": data} for model in MODELS for data in DATA)
+I2I_VARIANTS = tuple({"model": model, "data": data} for model in MODELS for data in DATA if has_variant(model, data))
 
 STAGES: dict[str, Stage] = {
     stage.name: stage

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.choices.models import MODELS
+from llmi2i_cli.choices.loading import load
+from llmi2i_cli.choices.models import MODELS, has_variant, parts_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.evaluation.validation import HeldOut
-    from llmi2i_cli.i2i.training import Trained, Validation
+    from llmi2i_cli.i2i.training import Job, Trained
 
 
 EXACT_SEARCH_ITEMS = 1_000_000  # from here on n_items^2 x d multiplications take longer than the training
@@ -63,7 +64,10 @@ def train_i2i(
         raise UsageError(f"--search is an option of {dense}, not of {model}: leave it out")
     given = dict(model_options or {})
     points = row.points(given) if tune else [row.complete(given)]
-    if tune and len(points) == 1:
+    parts = parts_of(model, points[0], data)
+    if not has_variant(model, data):
+        raise UsageError(f"{model} does not read the log: leave out --data {data}")
+    if tune and len(points) == 1 and (row.next_points is None or not load(row.next_points)(points[0], given)):
         raise UsageError("--tune has nothing to choose: leave out one of the options given, or --tune")
     from llmi2i_cli.artifacts.prepared import has_split
 
@@ -72,8 +76,9 @@ def train_i2i(
     with stage_run(
         workdir,
         "train-i2i",
-        options={"top_k": top_k, "tune": tune, "points": points, "search": search},
+        options={"top_k": top_k, "tune": tune, "points": list(points), "search": search},
         variant={"model": model, "data": data},
+        also_reads=[f"i2i/{part}-{its_data}.parquet" for part, its_data in parts],
         force=force,
     ) as run:
         if run.up_to_date and run.manifest:
@@ -82,15 +87,15 @@ def train_i2i(
         from llmi2i_cli.artifacts.prepared import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
-        training = _read_training(workdir, run, model, data, top_k, points, search)
+        training = _read_training(workdir, run, model, data, top_k, points, search, parts)
         _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
         with progress_bar(f"Training {model} on the {data} log") as bar:
             training.bar = bar
             if tune:
+                chosen, recall = _tune(training, given)
                 rows[f"{model}-{data}.sweep.parquet"] = len(points)
-                chosen, recall = _tune(training)
                 trained = training.train(chosen)
             else:
                 chosen, trained = 0, training.train(0)
@@ -104,12 +109,12 @@ def train_i2i(
 
 @dataclass
 class _Training:
-    """The log to train on, and the training of points of the grid on it.
+    """What is trained on, and the training of points of the grid on it.
 
     Attributes
     ----------
-    histories : one row a (pseudo-)user
-    log_rows : int64 (n_users,), the row in `histories` of each user of ``prepare/users.parquet``, -1 if there is none
+    job : with the log, texts or tables that the model reads
+    log_rows : int64 (n_users,), the row in the log of each user of ``prepare/users.parquet``, -1 if there is none
     held_out : the validation split, None without one
     last : the point trained last and its result, so that the best one need not be trained again
     bar : shows how far the point at hand is
@@ -117,29 +122,21 @@ class _Training:
 
     run: StageRun
     model: str
-    top_k: int
     points: list[dict[str, Any]]
-    histories: Histories
+    job: Job
     log_rows: NDArray[np.int64]
     held_out: HeldOut | None
-    search: str
     last: tuple[int, Trained] | None = None
     bar: ProgressBar | None = None
 
     def train(self, point: int) -> Trained:
         """Train a point; a long training goes on at its last checkpoint, also when the point was trained to its end."""
-        from llmi2i_cli.i2i.training import Job, train
+        from llmi2i_cli.i2i.training import train
 
         if self.last is not None and self.last[0] == point:
             return self.last[1]
-        job = Job(
-            self.histories,
-            top_k=self.top_k,
-            search=self.search,
-            validation=self._validation(),
-            checkpoint=self.run.partial / f"point-{point}.pt",
-            on_progress=partial(self._show, point),
-        )
+        checkpoint = self.run.partial / f"point-{point}.pt"
+        job = replace(self.job, checkpoint=checkpoint, on_progress=partial(self._show, point))
         trained = train(self.model, job, self.points[point])
         self.last = point, trained
         return trained
@@ -149,41 +146,63 @@ class _Training:
         if self.bar:
             self.bar.update(done, total, place + text)
 
-    def _validation(self) -> Validation | None:
-        from llmi2i_cli.i2i.training import Validation
-
-        if self.held_out is None:
-            return None
-        users = self.log_rows[self.held_out.users].astype("int32")
-        return Validation(users, self.held_out.queries, self.held_out.targets)
-
 
 def _read_training(
-    workdir: Path, run: StageRun, model: str, data: str, top_k: int, points: list[dict[str, Any]], search: str
+    workdir: Path,
+    run: StageRun,
+    model: str,
+    data: str,
+    top_k: int,
+    points: list[dict[str, Any]],
+    search: str,
+    parts: Sequence[tuple[str, str]],
 ) -> _Training:
+    from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_item_ids
+    from llmi2i_cli.evaluation.validation import read_held_out
+    from llmi2i_cli.i2i.neighbour_table import read_neighbours
+    from llmi2i_cli.i2i.training import Job, Validation
+
+    item_ids, reads = read_item_ids(workdir), MODELS[model].reads
+    histories, log_rows = _read_log(workdir, data if "log" in reads else None, len(item_ids))
+    held_out = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
+    validation = None
+    if held_out is not None and "log" in reads:
+        validation = Validation(log_rows[held_out.users].astype("int32"), held_out.queries, held_out.targets)
+    job = Job(
+        histories,
+        top_k=top_k,
+        search=search,
+        validation=validation,
+        texts=read_catalogue(workdir).texts if "texts" in reads else (),
+        parts=[read_neighbours(workdir, *part, item_ids) for part in parts],
+    )
+    return _Training(run, model, points, job, log_rows, held_out)
+
+
+def _read_log(workdir: Path, data: str | None, n_items: int) -> tuple[Histories, NDArray[np.int64]]:
+    """The log, empty for None, and the row in it of each user of ``prepare/users.parquet``."""
     import numpy as np
     import polars as pl
 
-    from llmi2i_cli.artifacts.prepared import has_split, read_fused, read_histories, read_user_ids
-    from llmi2i_cli.evaluation.validation import read_held_out
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import read_fused, read_histories, read_user_ids
 
+    if data is None:
+        return Histories.from_rows([], n_items), np.empty(0, np.int64)
     if data == "real":
         histories = read_histories(workdir)
-        log_rows = np.arange(histories.n_users)
-    else:
-        histories, fused_ids = read_fused(workdir)
-        known = pl.DataFrame({"user_id": fused_ids}).with_row_index("row")
-        users = pl.DataFrame({"user_id": read_user_ids(workdir)})
-        joined = users.join(known, on="user_id", how="left", maintain_order="left")
-        log_rows = joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
-    held_out = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
-    return _Training(run, model, top_k, points, histories, log_rows, held_out, search)
+        return histories, np.arange(histories.n_users)
+    histories, fused_ids = read_fused(workdir)
+    known = pl.DataFrame({"user_id": fused_ids}).with_row_index("row")
+    users = pl.DataFrame({"user_id": read_user_ids(workdir)})
+    joined = users.join(known, on="user_id", how="left", maintain_order="left")
+    return histories, joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def _check_search(training: _Training) -> None:
     """Before hours of training: faiss is there if it was asked for, and recommended if it would be of use."""
-    n_items = training.histories.n_items
-    if training.search == "faiss":
+    n_items = training.job.histories.n_items
+    if training.job.search == "faiss":
         from llmi2i_cli.i2i.faiss_search import require_faiss
 
         require_faiss()
@@ -191,23 +210,34 @@ def _check_search(training: _Training) -> None:
         notice(f"train-i2i: comparing each of {n_items:,} items with all others takes long; --search faiss is quicker")
 
 
-def _tune(training: _Training) -> tuple[int, float]:
-    """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall."""
+def _tune(training: _Training, given: Mapping[str, Any]) -> tuple[int, float]:
+    """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall.
+
+    After the grid, the points around the best one are tried for as long as one of them is better.
+    """
     import polars as pl
 
     from llmi2i_cli.files.tables import write_table
 
-    figures = []
-    for point in range(len(training.points)):
-        kept = training.run.partial / f"point-{point}.json"
-        if not kept.exists():
-            write_json(kept, _validation_figures(training, training.train(point)))
-        figures.append(json.loads(kept.read_text(encoding="utf-8")))
-    recalls = [figure["recall@10"] for figure in figures]
-    best = recalls.index(max(recalls))
+    next_points, points, figures = MODELS[training.model].next_points, training.points, []
+    best, known = 0, 0
+    while known < len(points):
+        for point in range(known, len(points)):
+            kept = training.run.partial / f"point-{point}.json"
+            if not kept.exists():
+                write_json(kept, _validation_figures(training, training.train(point)))
+            figures.append(json.loads(kept.read_text(encoding="utf-8")))
+        recalls, before = [figure["recall@10"] for figure in figures], best
+        best = recalls.index(max(recalls))
+        if next_points and (best != before or not known):
+            around = load(next_points)(points[best], given)
+            known = len(points)
+            points += [each for each in around if each not in points]
+        else:
+            known = len(points)
     sweep = [
         {**options, **figure, "chosen": point == best}
-        for point, (options, figure) in enumerate(zip(training.points, figures, strict=True))
+        for point, (options, figure) in enumerate(zip(points, figures, strict=True))
     ]
     write_table(pl.DataFrame(sweep), training.run.output("{model}-{data}.sweep.parquet"))
     return best, recalls[best]
