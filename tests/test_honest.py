@@ -1,14 +1,11 @@
-"""Nothing that is trained or tuned has seen the test split."""
+"""Nothing that is trained or tuned has seen the test split: not its items in the raw log, not even that they exist."""
 
 from __future__ import annotations
 
 import random
-import shutil
 
 import polars as pl
 
-from llmi2i_cli.artifacts.schemas import INTERACTIONS
-from llmi2i_cli.files.tables import write_table
 from tests.conftest import TINY_STAGES, run
 
 REPORTING = {"evaluate"}  # what may, and should, change with the test items
@@ -25,25 +22,31 @@ def artifacts(workdir):
     }
 
 
-def test_with_other_test_items_every_trained_and_tuned_artifact_is_the_same(pipeline, prepared, tmp_path):
-    workdir = tmp_path / "work"
-    shutil.copytree(prepared, workdir)
-    path = workdir / "prepare/interactions.parquet"
-    log = pl.read_parquet(path)
-    items = pl.read_parquet(workdir / "prepare/items.parquet")["item_id"].to_list()
-    other = pl.Series(random.Random(0).choices(items, k=len(log)))
-    changed = log.with_columns(item_id=pl.when(split="test").then(other).otherwise("item_id"))
-    of_test = pl.col("split") == "test"
-    assert changed.filter(~of_test).equals(log.filter(~of_test))
-    assert (changed.filter(of_test)["item_id"] != log.filter(of_test)["item_id"]).mean() > 0.9  # type: ignore[operator]
-    write_table(changed, path, INTERACTIONS)
-    for stage, *options in TINY_STAGES:
+def whole_road(log, workdir):
+    """All stages on a raw log without a catalogue."""
+    path = workdir.with_suffix(".parquet")
+    log.write_parquet(path)
+    for stage, *options in (("prepare", path), *TINY_STAGES):
         assert run(stage, *options, "-w", workdir) == 0
-    expected, found = artifacts(pipeline), artifacts(workdir)
+
+
+def test_with_other_test_items_every_trained_and_tuned_artifact_is_the_same(shop, tmp_path):
+    log = pl.read_parquet(shop / "interactions.parquet").sort("user_id", "timestamp", maintain_order=True)
+    is_test = (pl.int_range(pl.len()) == pl.len() - 1).over("user_id") & (pl.len().over("user_id") >= 3)
+    # Every other one is a new item, which stands nowhere else; the rest are drawn from the log.
+    drawn = random.Random(0).choices(log["item_id"].unique().sort().to_list(), k=len(log))
+    other = pl.Series([f"new-{row}" if row % 2 else item for row, item in enumerate(drawn)])
+    changed = log.with_columns(item_id=pl.when(is_test).then(other).otherwise("item_id"))
+    assert (changed["item_id"] != log["item_id"]).sum() > 100
+    whole_road(log, tmp_path / "one")
+    whole_road(changed, tmp_path / "two")
+    expected, found = artifacts(tmp_path / "one"), artifacts(tmp_path / "two")
     assert {name.split("/")[0] for name in expected} == {
         "sft-gen", "sft-disc", "synthesize", "filter", "fuse", "i2i", "index"
     }  # fmt: skip
     assert list(found) == list(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
+    items = [pl.read_parquet(tmp_path / name / "prepare/items.parquet").drop("is_long_tail") for name in ("one", "two")]
+    assert items[0].equals(items[1])
     report = "evaluate/swing-fused-test.json"
-    assert (workdir / report).read_bytes() != (pipeline / report).read_bytes()
+    assert (tmp_path / "one" / report).read_bytes() != (tmp_path / "two" / report).read_bytes()

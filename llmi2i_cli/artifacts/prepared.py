@@ -14,6 +14,8 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.schemas import collect_artifact, read_artifact, read_column, scan_artifact
 from llmi2i_cli.errors import ArtifactError
 
+ROWS_AT_ONCE = 1 << 20  # of the log, whose ids are text
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -76,8 +78,12 @@ def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) ->
     joined = frame.join(lookup, on=column, how="left", maintain_order="left")
     missing = joined.filter(pl.col(f"{column}_index").is_null())
     if len(missing):
-        raise ArtifactError(f"{source}: {column} {missing[column][0]!r} is not in prepare/: it belongs to another log")
+        raise _foreign(source, column, missing[column][0])
     return joined
+
+
+def _foreign(source: str, column: str, value: str) -> ArtifactError:
+    return ArtifactError(f"{source}: {column} {value!r} is not in prepare/: it belongs to another log")
 
 
 def to_histories(frame: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, source: str) -> Histories:
@@ -96,12 +102,75 @@ def to_histories(frame: pl.DataFrame, user_ids: pl.Series, item_ids: pl.Series, 
 
 
 def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histories:
-    """The interactions of some splits, one row per user of ``prepare/users.parquet``, oldest first."""
+    """The interactions of some splits, one row per user of ``prepare/users.parquet``, oldest first.
+
+    Held-out interactions with items that are not in the catalogue (nothing but they name them) are left out: no model
+    knows these items, and nothing can follow from them.
+    """
+    users, items, n_users, n_items = _read_codes(workdir, splits)
+    known = items < n_items
+    return _of_codes(users[known], items[known], n_users, n_items)
+
+
+def read_targets(workdir: Path, split: str) -> Histories:
+    """The interactions of a held-out split as `read_histories`, with unknown items as the index `n_items` - 1.
+
+    The catalogue of these histories has that one place more, so that what nobody can hit still counts as a target.
+    """
+    users, items, n_users, n_items = _read_codes(workdir, (split,))
+    return _of_codes(users, items, n_users, n_items + 1)
+
+
+def _of_codes(users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, n_items: int) -> Histories:
+    ptr = np.zeros(n_users + 1, np.int64)
+    np.cumsum(np.bincount(users, minlength=n_users), out=ptr[1:])
+    return Histories(ptr, items, n_items)
+
+
+def _read_codes(workdir: Path, splits: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32], int, int]:
+    """Users and items of some splits' rows, by user, and the numbers of users and of items in the catalogue.
+
+    The rows are read some at a time: in memory are 8 bytes per row, the ids of users and items, and one part's text. An
+    item that is not in the catalogue is `n_items`; in train that is an ArtifactError, as is an unknown user.
+    """
     path = "prepare/interactions.parquet"
-    asked = scan_artifact(workdir, path).filter(pl.col("split").is_in(list(splits)))
-    frame = collect_artifact(asked, workdir, path)
-    item_ids = read_item_ids(workdir)
-    return to_histories(frame, read_user_ids(workdir), item_ids, path)
+    log = scan_artifact(workdir, path)
+    n_rows = int(collect_artifact(log.select(pl.len()), workdir, path).item())
+    user_ids, item_ids = read_user_ids(workdir), read_item_ids(workdir)
+    user_codes, item_codes, n_before = [], [], 0
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        rows = collect_artifact(log.slice(start, ROWS_AT_ONCE), workdir, path)
+        codes, n_before = _user_codes(rows, user_ids, n_before, path)
+        asked = rows["split"].is_in(list(splits))
+        rows = rows.filter(asked)
+        lookup = pl.DataFrame({"item_id": item_ids}).with_row_index("code")
+        found = rows.join(lookup, on="item_id", how="left", maintain_order="left")
+        foreign = found.filter(pl.col("code").is_null() & (pl.col("split") == "train"))
+        if len(foreign):
+            raise _foreign(path, "item_id", foreign["item_id"][0])
+        user_codes.append(codes[asked.to_numpy()])
+        item_codes.append(found["code"].fill_null(len(item_ids)).to_numpy().astype(np.int32))
+    nothing = [np.empty(0, np.int32)]
+    users, items = np.concatenate(user_codes or nothing), np.concatenate(item_codes or nothing)
+    if (np.diff(users) < 0).any():  # somebody has put the rows in another order
+        order = np.argsort(users, kind="stable")
+        users, items = users[order], items[order]
+    return users, items, len(user_ids), len(item_ids)
+
+
+def _user_codes(rows: pl.DataFrame, user_ids: pl.Series, n_before: int, path: str) -> tuple[NDArray[np.int32], int]:
+    """The row of each user in `user_ids`; and the last one, at which the next rows begin.
+
+    `prepare` groups the log by user, in the order of `user_ids`, so a run of rows is the next user; a log in any other
+    order is looked up.
+    """
+    runs = rows["user_id"].rle().struct.unnest()
+    first = n_before if n_before < len(user_ids) and user_ids[n_before] == runs["value"][0] else n_before + 1
+    if runs["value"].equals(user_ids.slice(first, len(runs)).alias("value")):
+        codes = np.repeat(np.arange(first, first + len(runs), dtype=np.int32), runs["len"].to_numpy())
+        return codes, first + len(runs) - 1
+    indexed = with_index(rows.select("user_id"), user_ids, "user_id", path)
+    return indexed["user_id_index"].to_numpy().astype(np.int32), n_before
 
 
 def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:

@@ -43,10 +43,15 @@ def prepare(
     min_item_users: Annotated[int, typer.Option(help="k-core: different users an item has at least.", min=0)] = 0,
     max_user_items: Annotated[int, typer.Option(help="Most recent interactions kept of a user.", min=1)] = 1000,
     tail_max_count: Annotated[
-        int, typer.Option(help="Long tail in reports: items with at most this many interactions in all.", min=0)
+        int, typer.Option(help="Long tail in reports: items with one to this many interactions in all.", min=0)
     ] = 5,
     tail_fraction: Annotated[
-        float, typer.Option(help="Long tail in training: this share of the items, the least bought.", min=0, max=1)
+        float,
+        typer.Option(
+            help="Long tail in training: this share of the bought items, the least bought (and the never bought).",
+            min=0,
+            max=1,
+        ),
     ] = 0.2,
     bucket_mib: Annotated[
         int, typer.Option(help="MiB of text worked on at a time; lower it when memory is short.", min=1)

@@ -86,7 +86,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     print_table(
         f"{result['model']}, {result['data']} log, {result['split']} split: {result['users']:,} users, "
         f"{protocol['recent']} recent items{decay}, {seen}; "
-        f"{result['targets']['already_in_query']:,} targets are in the user's query",
+        f"{result['targets']['already_in_query']:,} targets are in the user's query, "
+        f"{result['targets']['unknown']:,} are of no item in the catalogue",
         columns,
         rows,
         numeric=columns[2:],

@@ -28,11 +28,13 @@ def mark_long_tail(items: pl.DataFrame, *, tail_max_count: int, tail_fraction: f
     """Add is_long_tail and is_train_tail to items with count and train_count.
 
     is_long_tail: one to `tail_max_count` interactions in the whole log, as in the paper's Table 1; it sees held-out
-    interactions, so only reports may use it. is_train_tail: the least-bought `tail_fraction` of the catalogue by train
-    interactions, with every item that has as few as the last of them.
+    interactions, so only reports may use it. is_train_tail: the least-bought `tail_fraction` of the items with at least
+    one train interaction, with every item that has as few as the last of them. Items that train never bought are marked
+    as well, but they do not use the fraction up: a fifth of a real catalogue is easily never bought.
     """
-    n_tail = math.ceil(round(tail_fraction * len(items), 6))
-    boundary = items["train_count"].sort()[n_tail - 1] if n_tail else -1
+    bought = items["train_count"].filter(items["train_count"] > 0).sort()
+    n_tail = math.ceil(round(tail_fraction * len(bought), 6))
+    boundary = bought[n_tail - 1] if n_tail else -1
     return items.with_columns(
         is_long_tail=pl.col("count").is_between(1, tail_max_count), is_train_tail=pl.col("train_count") <= boundary
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 2000
+RESAMPLES = 10_000  # with 2,000 the end of an interval at a small tail changes sign with the seed
 SEED = 42
 COVERAGE = 0.95
 DRAWN_AT_ONCE = 1 << 22  # counts held in memory

@@ -87,11 +87,11 @@ def per_user_metrics(
     target_ranks : int32 (n_targets,), from `rank_of_targets`
     targets : each user's relevant items, without repetition (`distinct_items`)
     ks : cut-offs
-    relevant : bool (n_items,), the group of items whose targets count; None is all
+    relevant : bool (n_items,), the group of items whose targets count; None is all. Items behind these are in no group
     """
     target_users = targets.user_of_each()
     if relevant is not None:
-        counts_here = relevant[targets.items]
+        counts_here = np.append(relevant, False)[np.minimum(targets.items, len(relevant))]
         target_ranks, target_users = target_ranks[counts_here], target_users[counts_here]
     n_relevant: NDArray[np.int64] = np.bincount(target_users, minlength=targets.n_users)  # (n_users,)
     users = np.flatnonzero(n_relevant)

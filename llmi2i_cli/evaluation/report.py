@@ -61,8 +61,10 @@ def gains(ours: Mapping[str, PerUserMetrics], baseline: Mapping[str, PerUserMetr
 def targets_in_query(targets: Histories, queries: Histories) -> int:
     """How many targets their user's query already holds: with seen items left out, nothing can hit them."""
 
+    n_items = max(targets.n_items, queries.n_items)
+
     def pairs(log: Histories) -> NDArray[np.int64]:
-        return log.user_of_each().astype(np.int64) * log.n_items + log.items
+        return log.user_of_each().astype(np.int64) * n_items + log.items
 
     return int(np.isin(pairs(targets), pairs(queries)).sum())
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.prepared import read_histories
+from llmi2i_cli.artifacts.prepared import read_histories, read_targets
 from llmi2i_cli.evaluation.metrics import distinct_items, per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -30,7 +30,7 @@ class HeldOut:
     ----------
     users : int64 (n,), rows of ``prepare/users.parquet``
     queries : their earlier interactions, oldest first
-    targets : their held-out items, each once
+    targets : their held-out items, each once; what is not in the catalogue has an index behind it and counts
     """
 
     users: NDArray[np.int64]
@@ -48,7 +48,7 @@ class HeldOut:
 def read_held_out(workdir: Path, split: str) -> HeldOut:
     """Queries and targets of a split: train -> valid, or train and valid -> test."""
     queries = read_histories(workdir, ("train",) if split == "valid" else ("train", "valid"))
-    targets = distinct_items(read_histories(workdir, (split,)))
+    targets = distinct_items(read_targets(workdir, split))
     users = np.flatnonzero(targets.lengths)
     return HeldOut(users, queries.take(users), targets.take(users))
 

@@ -72,6 +72,11 @@ def item_weights(catalogue: Catalogue, alpha: float, beta: float) -> NDArray[np.
     return np.where(catalogue.is_train_tail, np.float32(alpha), np.float32(beta)).astype(np.float32)
 
 
+def tail_target_share(histories: Histories, is_train_tail: NDArray[np.bool_]) -> float:
+    """The share of the train interactions that are of the tail: what alpha touches."""
+    return float(is_train_tail[histories.items].mean()) if len(histories.items) else 0.0
+
+
 def loss_dtype() -> torch.dtype:
     """bfloat16 where the hardware multiplies it, else float32."""
     if torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported():
@@ -163,6 +168,7 @@ def train_generator(
     if is_first():
         save_checkpoint(model, base, card, catalogue.ids, output)
     return {
+        "tail_target_share": tail_target_share(histories, catalogue.is_train_tail),
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,
         "epochs": training.epochs,

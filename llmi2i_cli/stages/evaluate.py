@@ -101,6 +101,7 @@ def evaluate(
         evaluation = _Evaluation(workdir, catalogue, held_out, tuple(ks), ranking, question)
         measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
         ours = measured_by_log[data]
+        known = held_out.targets.items[held_out.targets.items < catalogue.n_items]
         result = {
             "model": model,
             "data": data,
@@ -109,7 +110,8 @@ def evaluate(
             "users": len(held_out.users),
             "targets": {
                 "all": len(held_out.targets.items),
-                "long_tail": int(catalogue.is_long_tail[held_out.targets.items].sum()),
+                "long_tail": int(catalogue.is_long_tail[known].sum()),
+                "unknown": len(held_out.targets.items) - len(known),
                 "already_in_query": targets_in_query(held_out.targets, held_out.queries),
             },
             **figures(ours.metrics),

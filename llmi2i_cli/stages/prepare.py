@@ -57,9 +57,10 @@ def prepare(
 ) -> dict[str, Any]:
     """Write ``prepare/interactions.parquet``, ``prepare/items.parquet`` and ``prepare/users.parquet``.
 
-    Interactions are grouped by user, oldest first; users come in the order of ``users.parquet``, which is sorted by id
-    within each bucket (a log of less than `bucket_mib` has one). Items are sorted by id. Counts of the "whole log" are
-    counts of ``interactions.parquet``, whatever the split.
+    The catalogue is what `items` holds and what train holds: an item that held-out interactions alone name is unknown
+    to every model, so it has no row in ``items.parquet``. Interactions are grouped by user, oldest first; users come in
+    the order of ``users.parquet``, which is sorted by id within each bucket (a log of less than `bucket_mib` has one).
+    Items are sorted by id. Counts of the "whole log" are counts of ``interactions.parquet``, whatever the split.
 
     Parameters
     ----------
@@ -71,14 +72,16 @@ def prepare(
     min_user_items, min_item_users : the k-core: different items a user has, different users an item has, at least;
         with `min_item_users`, items of the catalogue that have fewer are left out as well
     max_user_items : only the most recent interactions of a user are kept
-    tail_max_count : is_long_tail marks items with at most this many interactions in the whole log
-    tail_fraction : is_train_tail marks this share of the catalogue, the items with the fewest train interactions
+    tail_max_count : is_long_tail marks items with one to this many interactions in the whole log
+    tail_fraction : is_train_tail marks this share of the items that train bought, those with the fewest interactions,
+        and the items that it never bought
     bucket_mib : size, in MiB of text, of the part of the log that is in memory at a time
 
     Returns
     -------
     users, items, interactions, train, valid, test (counts), density, long_tail_items, long_tail_share,
-    train_tail_items, up_to_date (whether there was nothing to do)
+    train_tail_items (bought), never_bought_items (in train), unknown_targets (held-out interactions
+    with items outside the catalogue), up_to_date (whether there was nothing to do)
 
     Raises
     ------
@@ -133,7 +136,7 @@ def prepare(
             run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
             raise
         write_table(table, run.output("items.parquet"), ITEMS)
-        summary = _summary(run)
+        summary = _summary(run, table)
         rows = {f"{name}.parquet": summary[name] for name in ("interactions", "items", "users")}
         run.publish(rows=rows, summary=summary)
         return {**summary, "up_to_date": False}
@@ -256,17 +259,20 @@ def _items(log: BucketedLog, catalogue: pl.DataFrame | None, tail_max_count: int
     counts = add_counts([pl.read_parquet(_part(log, "items", bucket), glob=False) for bucket in log.buckets])
     if counts["train_count"].sum() == 0:
         raise InputError("no interaction is left for training: all lie on the last two days; use another --split")
+    in_train = counts.filter(pl.col("train_count") > 0)
     if catalogue is None:
-        items = counts.with_columns(title=pl.lit(""), text=pl.lit(""))
+        items = in_train.with_columns(title=pl.lit(""), text=pl.lit(""))
     else:
-        unknown = counts.join(catalogue, on="item_id", how="anti")
+        unknown = in_train.join(catalogue, on="item_id", how="anti")
         if len(unknown):
-            known = f"{len(unknown):,} of the log's {len(counts):,} items"
+            known = f"{len(unknown):,} of the log's {len(in_train):,} items"
             notice(f"Warning: the catalogue lacks {known}; they have an empty title")
         if log.filters.min_item_users > 0:
             catalogue = catalogue.join(counts, on="item_id", how="semi")
-        items = counts.join(catalogue, on="item_id", how="full", coalesce=True)
-        items = items.with_columns(pl.col("title", "text").fill_null(""), pl.col("count", "train_count").fill_null(0))
+        items = in_train.select("item_id").join(catalogue, on="item_id", how="full", coalesce=True)
+        items = items.join(counts, on="item_id", how="left").with_columns(
+            pl.col("title", "text").fill_null(""), pl.col("count", "train_count").fill_null(0)
+        )
     return mark_long_tail(items.sort("item_id"), tail_max_count=tail_max_count, tail_fraction=tail_fraction)
 
 
@@ -275,11 +281,10 @@ def _concatenate_parts(log: BucketedLog, run: StageRun) -> None:
         concatenate([_part(log, name, bucket) for bucket in log.buckets], run.output(f"{name}.parquet"))
 
 
-def _summary(run: StageRun) -> dict[str, Any]:
-    """The counts that describe the prepared log."""
+def _summary(run: StageRun, items: pl.DataFrame) -> dict[str, Any]:
+    """The counts that describe the prepared log; `items` is the catalogue with its counts."""
     splits = pl.scan_parquet(run.output("interactions.parquet"), glob=False).group_by("split").len().collect()
     of_split = dict(splits.iter_rows())
-    items = pl.read_parquet(run.output("items.parquet"), glob=False)
     n_users = pl.scan_parquet(run.output("users.parquet"), glob=False).select(pl.len()).collect().item()
     n_interactions = sum(of_split.values())
     long_tail = int(items["is_long_tail"].sum())
@@ -291,5 +296,7 @@ def _summary(run: StageRun) -> dict[str, Any]:
         "density": n_interactions / (n_users * len(items)),
         "long_tail_items": long_tail,
         "long_tail_share": long_tail / len(items),
-        "train_tail_items": int(items["is_train_tail"].sum()),
+        "train_tail_items": int((items["is_train_tail"] & (items["train_count"] > 0)).sum()),
+        "never_bought_items": int((items["train_count"] == 0).sum()),
+        "unknown_targets": n_interactions - int(items["count"].sum()),
     }

@@ -72,6 +72,7 @@ def sft_gen(
             )
         if swing:
             _tell(facts["validation"])
+        _tell_tail(facts["tail_target_share"], options)
         return run.publish(**facts)
 
 
@@ -98,6 +99,13 @@ def _validation(
         }
 
     return evaluate
+
+
+def _tell_tail(share: float, options: GeneratorOptions) -> None:
+    if share > 0:
+        notice(f"--alpha {options.alpha:g} weighed {share:.1%} of the targets, those of the long tail")
+    elif options.alpha != options.beta:
+        notice("Warning: no target is of the long tail, so --alpha weighed none: raise --tail-fraction of prepare")
 
 
 def _tell(figures: Mapping[str, float]) -> None:

@@ -6,18 +6,22 @@ import numpy as np
 import polars as pl
 import pytest
 
+from llmi2i_cli.__main__ import main
 from llmi2i_cli.artifacts.prepared import (
     has_split,
     read_catalogue,
     read_fused,
     read_histories,
+    read_item_ids,
     read_profiles,
+    read_targets,
     read_user_ids,
     to_histories,
     with_index,
 )
 from llmi2i_cli.artifacts.schemas import CANDIDATES, FUSED, INTERACTIONS, ITEMS, USERS, read_artifact, scan_artifact
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.evaluation.metrics import per_user_metrics
 from llmi2i_cli.files.tables import read_table, write_table
 
 LOG = [
@@ -168,3 +172,50 @@ def test_tables_are_written_in_the_schemas_order_and_types_and_whole(tmp_path):
         write_table(frame.drop("rank"), tmp_path / "x.parquet", CANDIDATES)
     assert len(pl.read_parquet(tmp_path / "x.parquet")) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_a_long_log_is_read_in_parts_and_in_any_order(tmp_path, monkeypatch):
+    rng = np.random.default_rng(4)
+    lengths = rng.integers(1, 9, 60)
+    users = pl.Series("user_id", [f"u{user:02}" for user in range(60)])
+    items = pl.Series("item_id", [f"i{item}" for item in range(30)])
+    codes = rng.integers(0, 30, lengths.sum())
+    frame = pl.DataFrame(
+        {
+            "user_id": users.gather(np.repeat(np.arange(60), lengths)),
+            "item_id": items.gather(codes),
+            "timestamp": np.arange(lengths.sum()),
+            "split": rng.choice(["train", "valid", "test"], lengths.sum()),
+        }
+    )
+    (tmp_path / "prepare").mkdir()
+    for name, ids, schema in (("items", items, ITEMS), ("users", users, USERS)):
+        empty = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column != ids.name]
+        write_table(ids.to_frame().with_columns(empty), tmp_path / f"prepare/{name}.parquet", schema)
+    expected = [
+        [code for code, user, split in zip(codes, frame["user_id"], frame["split"], strict=True)
+         if user == name and split != "valid"]
+        for name in users
+    ]  # fmt: skip
+    shuffled = frame.with_columns(key=pl.Series(rng.random(60)[np.repeat(np.arange(60), lengths)]))
+    for rows_at_once in (1, 7, 1000):
+        monkeypatch.setattr("llmi2i_cli.artifacts.prepared.ROWS_AT_ONCE", rows_at_once)
+        for log in (frame, shuffled.sort("key", maintain_order=True).drop("key")):
+            write_table(log, tmp_path / "prepare/interactions.parquet", INTERACTIONS)
+            found = read_histories(tmp_path, ("train", "test"))
+            assert [found.row(user).tolist() for user in range(60)] == expected
+
+
+def test_held_out_items_outside_the_catalogue_are_no_history_but_targets(tmp_path):
+    (tmp_path / "log.txt").write_text("u1 a b c\nu2 a b b x\nu3 b a y a\n")
+    assert main(["prepare", str(tmp_path / "log.txt"), "-w", str(tmp_path)]) == 0
+    assert read_item_ids(tmp_path).to_list() == ["a", "b"]
+    queries, targets = read_histories(tmp_path, ("train", "valid")), read_targets(tmp_path, "test")
+    assert [queries.row(user).tolist() for user in range(3)] == [[0, 1], [0, 1, 1], [1, 0]]
+    assert [targets.row(user).tolist() for user in range(3)] == [[2], [2], [0]]
+    assert targets.n_items == 3
+    metrics = per_user_metrics(np.array([0, 0, 1], np.int32), targets, ks=(10,))
+    assert metrics.means()["recall@10"] == pytest.approx(1 / 3)
+    assert per_user_metrics(
+        np.array([0, 0, 1], np.int32), targets, ks=(10,), relevant=np.array([True, True])
+    ).users.tolist() == [2]

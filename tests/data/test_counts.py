@@ -14,10 +14,9 @@ def test_counts_of_all_and_of_train():
     ("fraction", "expected"),
     [
         (0.0, [False, False, False, False, False]),
-        (0.2, [False, True, False, False, False]),
-        (0.4, [False, True, True, True, False]),  # both items with the boundary count
-        (0.6, [False, True, True, True, False]),
-        (0.8, [False, True, True, True, True]),
+        (0.25, [False, True, True, True, False]),  # both items with the boundary count, and the one never bought
+        (0.5, [False, True, True, True, False]),
+        (0.75, [False, True, True, True, True]),
         (1.0, [True, True, True, True, True]),
     ],
 )
@@ -38,6 +37,13 @@ def test_the_long_tail_is_bought_seldom_but_at_least_once():
 
 
 def test_a_share_that_is_whole_is_not_rounded_up():
-    items = pl.DataFrame({"count": range(10), "train_count": range(10)})
+    items = pl.DataFrame({"count": range(1, 11), "train_count": range(1, 11)})
     for tenths in range(1, 10):
         assert mark_long_tail(items, tail_max_count=5, tail_fraction=tenths / 10)["is_train_tail"].sum() == tenths
+
+
+def test_what_was_never_bought_does_not_use_the_tail_up():
+    items = pl.DataFrame({"count": [0] * 50 + [*range(1, 11)], "train_count": [0] * 50 + [*range(1, 11)]})
+    marked = mark_long_tail(items, tail_max_count=5, tail_fraction=0.2)["is_train_tail"]
+    assert marked[:50].all()
+    assert marked[50:].to_list() == [True, True, *[False] * 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,20 @@ QUICK: dict[str, dict[str, float]] = {
 def model(request: pytest.FixtureRequest) -> Model:
     name = request.param
     options = MODELS[name].complete(QUICK.get(name, {}))
-    return lambda histories, top_k: train(name, Job(histories, top_k=top_k), options).neighbours
+
+    def trained(histories: Histories, top_k: int) -> Neighbours:
+        job = Job(histories, top_k=top_k, texts=texts_of(histories))
+        parts = [train(part, job, MODELS[part].complete({})).neighbours for part in ("bm25", "text")]
+        return train(name, replace(job, parts=parts if "parts" in MODELS[name].reads else ()), options).neighbours
+
+    return trained
+
+
+def texts_of(histories: Histories) -> list[str | None]:
+    """What the catalogue says of the two worlds; nothing of items that nobody has, and no word twice without worlds."""
+    bought, worlds = histories.item_counts() > 0, histories.n_items == 12
+    words = [("red lamp", "blue chair")[item // 5 % 2] if worlds else f"item{item}" for item in range(len(bought))]
+    return [word if has else None for word, has in zip(words, bought, strict=True)]
 
 
 def two_worlds(n_users: int = 60) -> Histories:

@@ -178,11 +178,12 @@ def test_targets_that_the_query_holds_are_counted_and_cannot_be_hit(tmp_path, ca
     assert run("prepare", tmp_path / "log.txt", "-w", workdir) == 0
     assert run("train-i2i", "--model", "bm25", "-w", workdir) == 0
     result = answer(capsys, "evaluate", "--model", "bm25", "-w", workdir)
-    assert result["targets"] == {"all": 3, "long_tail": 3, "already_in_query": 1}
+    assert result["targets"] == {"all": 3, "long_tail": 1, "unknown": 2, "already_in_query": 1}
     assert result["metrics"]["other"]["recall@10"] is None
     assert result["intervals"]["other"]["recall@10"] is None
     assert run("evaluate", "--model", "bm25", "-w", workdir) == 0
-    assert "1 targets are in the user's query" in " ".join(capsys.readouterr().out.split())
+    title = " ".join(capsys.readouterr().out.split())
+    assert "1 targets are in the user's query, 2 are of no item in the catalogue" in title
 
 
 def test_youtube_dnn_ranks_by_its_users_unless_told_otherwise(workdir, capsys):

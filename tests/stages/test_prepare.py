@@ -61,26 +61,27 @@ def test_sequences_with_a_catalogue_and_profiles_to_the_last_row(tmp_path, capsy
     ]
     assert items.rows() == [
         ("a", "Lamp", "Lamp", 3, False, False),
-        ("b", "Rug", "Rug. Acme", 2, False, False),
-        ("c", "", "", 0, True, True),
+        ("b", "Rug", "Rug. Acme", 2, False, True),
         ("z", "Vase", "Vase. Acme", 0, False, True),
     ]
     assert users.rows() == [("u1", 2, ""), ("u2", 3, "age: 30")]
     output = capsys.readouterr()
     assert json.loads(output.out) == {
         "users": 2,
-        "items": 4,
+        "items": 3,
         "interactions": 7,
         "train": 5,
         "valid": 1,
         "test": 1,
-        "density": 7 / 8,
-        "long_tail_items": 1,
-        "long_tail_share": 0.25,
-        "train_tail_items": 2,
+        "density": 7 / 6,
+        "long_tail_items": 0,
+        "long_tail_share": 0.0,
+        "train_tail_items": 1,
+        "never_bought_items": 1,
+        "unknown_targets": 1,
         "up_to_date": False,
     }
-    assert output.err == "Warning: the catalogue lacks 1 of the log's 3 items; they have an empty title\n"
+    assert output.err == ""
     assert {path.name for path in (tmp_path / "w" / "prepare").iterdir()} == {
         "interactions.parquet",
         "items.parquet",

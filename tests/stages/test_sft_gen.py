@@ -57,6 +57,9 @@ def test_it_leaves_a_checkpoint_a_log_and_its_facts(workdir, capfd):
     ]
     facts = manifest(workdir)
     histories, catalogue = read_histories(workdir), read_catalogue(workdir)
+    share = catalogue.is_train_tail[histories.items].mean()
+    assert facts["tail_target_share"] == share > 0
+    assert f"--alpha 4 weighed {share:.1%} of the targets, those of the long tail\n" in told
     steps = -(-int((histories.lengths > 0).sum()) // 32)
     assert (facts["steps_this_run"], facts["epochs"], facts["batch_size"]) == (steps, 1, 32)
     assert (facts["learning_rate"], facts["max_length"]) == (1e-3, 64)
@@ -262,3 +265,11 @@ def test_mistakes_get_one_line_and_write_nothing(workdir, capsys, monkeypatch, a
 def test_no_training_at_all_is_refused_and_not_taken_for_the_default(stage, option, workdir, capsys):
     assert run(stage, option, "0", "-w", workdir) == 2
     assert capsys.readouterr().err == f"Error: {option} must be above 0, not 0.0\n"
+
+
+def test_an_alpha_that_touches_nothing_is_told(tmp_path, capfd):
+    """Where every item was bought equally often and the fraction is 0, there is no tail."""
+    workdir = prepare_shop(tmp_path, "--tail-fraction", 0)
+    assert run("sft-gen", *QUICK, "-w", workdir) == 0
+    assert "Warning: no target is of the long tail, so --alpha weighed none" in capfd.readouterr().err
+    assert manifest(workdir)["tail_target_share"] == 0

@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories, read_user_ids
+from llmi2i_cli.choices.blends import weights_of
 from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.evaluation.validation import best_lookup, read_held_out, recall_by_lookup
 from llmi2i_cli.i2i import training
+from llmi2i_cli.i2i.blend import blend_neighbours
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
@@ -165,8 +167,10 @@ def test_the_test_split_has_no_say(tmp_path, model):
         if name == "two":
             other = pl.when(split="test").then(pl.lit("i0")).otherwise("item_id").alias("item_id")
             pl.read_parquet(path).with_columns(other).write_parquet(path)
+        for part in ("bm25", "text") if model == "blend" else ():
+            assert run("train-i2i", "--model", part, "-w", workdir) == 0
         assert run("train-i2i", "--model", model, "--tune", *QUICK.get(model, []), "-w", workdir) == 0
-        artifacts.append({p.name: p.read_bytes() for p in (workdir / "i2i").iterdir() if "manifest" not in p.name})
+        artifacts.append({p.name: p.read_bytes() for p in (workdir / "i2i").glob(f"{model}-real.*[!n]")})
     assert len(artifacts[0]) == (3 if model == "youtubednn" else 2)
     assert artifacts[0] == artifacts[1]
 
@@ -182,7 +186,7 @@ def test_a_second_run_does_nothing_and_a_changed_option_does(workdir, capsys, mo
 @pytest.mark.parametrize(
     "arguments, status, message",
     [
-        (["--k1", 2], 2, "Error: --k1 is an option of bm25, not of swing: leave it out"),
+        (["--k1", 2], 2, "Error: --k1 is an option of bm25 and text, not of swing: leave it out"),
         (
             ["--model", "bm25", "--learning-rate", 0.1],
             2,
@@ -213,3 +217,30 @@ def test_tuning_needs_a_validation_split(tmp_path, capsys):
     assert run("train-i2i", "--tune", "-w", workdir) == 1
     assert "prepare has no validation split to tune on: leave out --tune" in capsys.readouterr().err
     assert run("train-i2i", "--model", "youtubednn", *QUICK["youtubednn"], "-w", workdir) == 0
+
+
+def test_a_blend_of_text_and_bm25_from_the_command_line(workdir, capsys):
+    capsys.readouterr()
+    assert run("train-i2i", "--model", "blend", "-w", workdir) == 1
+    assert "run `llmi2i train-i2i --model bm25 --data real -w" in capsys.readouterr().err
+    assert run("train-i2i", "--model", "text", "--data", "fused", "-w", workdir) == 2
+    assert capsys.readouterr().err == "Error: text does not read the log: leave out --data fused\n"
+    for model in ("bm25", "text"):
+        assert run("train-i2i", "--model", model, "-w", workdir) == 0
+    capsys.readouterr()
+    result = answer(capsys, "train-i2i", "--model", "blend", "--tune", "-w", workdir)
+    sweep = pl.read_parquet(workdir / "i2i/blend-real.sweep.parquet")
+    assert len(sweep) >= 6  # the start, and what is around it
+    assert result["validation_recall_at_10"] == sweep["recall@10"].max()
+    ids = read_catalogue(workdir).ids
+    parts = [read_neighbours(workdir, part, "real", ids) for part in ("bm25", "text")]
+    expected = blend_neighbours(parts, weights_of(**result["choice"]), top_k=200)
+    found = read_neighbours(workdir, "blend", "real", ids)
+    assert np.array_equal(found.ids, expected.ids[:, : found.k])
+    assert run("train-i2i", "--model", "bm25", "--k1", 0.5, "-w", workdir) == 0
+    capsys.readouterr()
+    assert run("status", "-w", workdir) == 0
+    assert "i2i/bm25-real.parquet changed" in capsys.readouterr().out
+    given = ("--weights", "1,1", "--tune")
+    assert run("train-i2i", "--model", "blend", *given, "-w", workdir) == 2
+    assert "--tune has nothing to choose" in capsys.readouterr().err
