@@ -41,7 +41,7 @@ ONLY = {
     ("cli", "llm"): {"llmi2i_cli.llm.finetuning_options"},
 }
 # ... but for the one that trains a model to judge by it.
-EXEMPT = {"llmi2i_cli.evaluation.fused_swing"}
+EXEMPT = {"llmi2i_cli.evaluation.served_model"}
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
 HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
 WITHOUT_NUMPY = {"runs", "choices", "errors", "__main__", "cli"}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rivals import scores_by
 
 from llmi2i_cli.choices.models import MODELS
-from llmi2i_cli.data.fusion import Candidates, Choice, Strategy, fuse_histories
+from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval
 from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
@@ -32,7 +32,7 @@ from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.llm.judge import user_aucs
 
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
-STRATEGIES: tuple[tuple[Strategy, int | None], ...] = (("append", None), ("pseudo-user", 5), ("pseudo-user", None))
+STRATEGIES: tuple[tuple[str, int | None], ...] = (("append", None), ("pseudo-user", 5), ("pseudo-user", None))
 ARMS = ("likelihood", "discriminator", "list-wise logistic", "random")
 Scope = Literal["a user", "of all"]
 SCOPES: tuple[Scope, ...] = ("a user", "of all")
@@ -77,7 +77,7 @@ class Point:
     arm: str
     scope: Scope
     number: int
-    strategy: Strategy
+    strategy: str
     copied: int | None
     rows: NDArray[np.int64]
     valid: float = 0.0

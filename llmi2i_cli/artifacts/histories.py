@@ -40,6 +40,12 @@ class Histories:
         """Items of one user, oldest first."""
         return self.items[self.ptr[user] : self.ptr[user + 1]]
 
+    def where(self, kept: NDArray[np.bool_]) -> Histories:
+        """The interactions that `kept`, bool (n_interactions,), marks; the same users."""
+        ptr = np.concatenate([[0], np.cumsum(kept)])[self.ptr]
+        weights = None if self.weights is None else self.weights[kept]
+        return Histories(ptr, self.items[kept], self.n_items, weights)
+
     def user_of_each(self) -> NDArray[np.int32]:
         """The user index of every interaction, int32 (n_interactions,)."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), self.lengths)

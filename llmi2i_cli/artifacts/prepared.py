@@ -112,6 +112,13 @@ def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histori
     return _of_codes(users[known], items[known], n_users, n_items)
 
 
+def read_times(workdir: Path) -> NDArray[np.int64]:
+    """The time of each train interaction, in the order of `read_histories`."""
+    path = "prepare/interactions.parquet"
+    times = scan_artifact(workdir, path).filter(split="train").select("timestamp")
+    return collect_artifact(times, workdir, path)["timestamp"].to_numpy()
+
+
 def read_targets(workdir: Path, split: str) -> Histories:
     """The interactions of a held-out split as `read_histories`, with unknown items as the index `n_items` - 1.
 

@@ -223,6 +223,7 @@ MODELS: Mapping[str, Model] = {
         ),
     )
 }
+BEST = "blend"  # what is served unless something else is asked for, and what judges candidates and ways to fuse
 GENERATOR = "generator"  # what else `evaluate` can measure: the LLM of sft-gen itself
 
 

@@ -6,8 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.choices.models import BEST, MODELS
+from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Workdir
 from llmi2i_cli.cli.printing import print_manifest
+
+HOW = "How candidates are joined: " + "; ".join(f"{row.name}, {row.about}" for row in STRATEGIES.values()) + "."
 
 
 def fuse(
@@ -17,8 +21,8 @@ def fuse(
         typer.Option("--tune/--no-tune", help="Choose on validation.", show_default="if there is a validation split"),
     ] = None,
     strategy: Annotated[
-        Literal["append", "pseudo-user"] | None,
-        typer.Option(help="Behind a user's own history, or as a second user.", show_default="tuned, or pseudo-user"),
+        Literal[*STRATEGIES] | None,  # type: ignore[valid-type]
+        typer.Option(help=HOW, show_default=f"tuned, or {DEFAULT}"),
     ] = None,
     recall_number: Annotated[
         int | None, typer.Option(help="Candidates a user at most.", show_default="tuned, or all", min=0)
@@ -48,6 +52,10 @@ def fuse(
         float | None,
         typer.Option(help="Share of them, the least confident.", show_default="tuned, or 0.01", min=0, max=0.99),
     ] = None,
+    model: Annotated[
+        Literal[*MODELS],  # type: ignore[valid-type]
+        typer.Option(help="Model whose validation Recall@10 decides: the one that you serve."),
+    ] = BEST,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +76,7 @@ def fuse(
         weight=weight,
         include_real=include_real,
         drop_real=drop_real,
+        model=model,
         force=force,
     )
     print_manifest(manifest, as_json)

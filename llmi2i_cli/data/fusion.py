@@ -1,6 +1,6 @@
 """Joining kept candidates to the real log.
 
-Two strategies:
+Two strategies (`choices.strategies`):
 
 ``append``
     the paper's: a user's synthetic items follow that user's history.
@@ -8,6 +8,9 @@ Two strategies:
     the real log stays untouched, and every user with kept candidates gets a second, pseudo user: a copy of the history
     with the synthetic items behind it. For a co-occurrence model the real evidence is then never diluted, and what the
     LLM adds counts as one more user who bought the same things.
+
+A strategy lays out a `Plan` of the fused log's rows. The arrays that tuning trains on and the table that is written
+(`fused_table`) are both made from it.
 """
 
 from __future__ import annotations
@@ -16,16 +19,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.schemas import FUSED
+from llmi2i_cli.choices.loading import load
+from llmi2i_cli.choices.strategies import STRATEGIES
 
-Strategy = Literal["append", "pseudo-user"]
 Order = Literal["rank", "confidence", "random"]
 Weight = Literal["one", "confidence"]
-STRATEGIES: tuple[Strategy, ...] = ("append", "pseudo-user")
 ORDERS: tuple[Order, ...] = ("rank", "confidence", "random")
 WEIGHTS: tuple[Weight, ...] = ("one", "confidence")
 SEED = 42  # of the random order
@@ -62,7 +63,7 @@ class Choice:
     interactions is left out, the least confident first.
     """
 
-    strategy: Strategy
+    strategy: str
     order: Order
     recall_number: int
     min_confidence: float | None
@@ -93,96 +94,114 @@ def weights_of(candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) 
     return candidates.confidences[chosen] if rule == "confidence" else np.ones(len(chosen), np.float32)
 
 
-def without_noise(real: pl.DataFrame, drop_real: float) -> pl.DataFrame:
-    """The rows of `real` that `Choice.drop_real` leaves, in their order.
+def without_noise(real: Histories, confidences: NDArray[np.float32], drop_real: float) -> NDArray[np.bool_]:
+    """Which interactions `Choice.drop_real` leaves, bool (n_interactions,).
 
     Parameters
     ----------
-    real : user_id, confidence and other columns: the judged train rows. Of equal confidences the first row goes
-        first; a user's only interaction stays, for nothing is known that could speak against it
+    confidences : float32 (n_interactions,). Of equal ones the first goes first; a user's only interaction stays, for
+        nothing is known that could speak against it
     """
-    doubted = real.with_row_index("row").filter(pl.len().over("user_id") > 1)
-    dropped = doubted.sort("confidence", maintain_order=True).head(round(drop_real * len(real)))["row"]
-    return real.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(dropped.implode()))
+    doubted = np.flatnonzero(real.lengths[real.user_of_each()] > 1)
+    least = doubted[np.argsort(confidences[doubted], kind="stable")][: round(drop_real * len(real.items))]
+    left = np.ones(len(real.items), bool)
+    left[least] = False
+    return left
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a strategy lays out.
+
+    Attributes
+    ----------
+    real : the real log
+    users : int64 (n_chosen,), the user of each chosen candidate, non-decreasing
+    """
+
+    real: Histories
+    users: NDArray[np.int64]
+
+
+SOURCES = ("real", "copied", "synthetic")
+REAL, COPIED, SYNTHETIC = range(3)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of a fused log, in their order.
+
+    Attributes
+    ----------
+    users : int64 (n,), the fused log's user of each row, non-decreasing; the first are the users of the real log
+    rows : int64 (n,), the interaction of the real log or, where `sources` is SYNTHETIC, the chosen candidate
+    sources : int8 (n,), REAL, COPIED or SYNTHETIC
+    origins : int64 (n_fused_users,), the real user that each user of the fused log is or stands for
+    """
+
+    users: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    sources: NDArray[np.int8]
+    origins: NDArray[np.int64]
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each source that occurs."""
+        counts = np.bincount(self.sources, minlength=len(SOURCES)).tolist()
+        return {name: n for name, n in zip(SOURCES, counts, strict=True) if n}
+
+    def pick(self, of_real: NDArray, of_candidates: NDArray, part: slice = slice(None)) -> NDArray:
+        """What each row has of two arrays: one by interactions of the real log, one by chosen candidates."""
+        rows, synthetic = self.rows[part], self.sources[part] == SYNTHETIC
+        picked = np.empty(len(rows), of_real.dtype)
+        picked[~synthetic] = of_real[rows[~synthetic]]
+        picked[synthetic] = of_candidates[rows[synthetic]]
+        return picked
+
+    @classmethod
+    def of(cls, parts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]], origins: NDArray[np.int64]) -> Plan:
+        """From (users, rows, source) of several parts, which follow each other within a user."""
+        users = np.concatenate([users for users, _, _ in parts])
+        rows = np.concatenate([rows for _, rows, _ in parts])
+        sources = np.concatenate([np.full(len(rows), source, np.int8) for _, rows, source in parts])
+        order = np.argsort(users, kind="stable")
+        return cls(users[order], rows[order], sources[order], origins)
+
+
+def append(parts: Parts, choice: Choice) -> Plan:
+    """A user's candidates behind the user's own history."""
+    own = parts.real.user_of_each().astype(np.int64)
+    rows = [(own, np.arange(len(own)), REAL), (parts.users, np.arange(len(parts.users)), SYNTHETIC)]
+    return Plan.of(rows, np.arange(parts.real.n_users))
+
+
+def pseudo_user(parts: Parts, choice: Choice) -> Plan:
+    """The real users as they are, and behind them one more for each user with candidates, in the same order."""
+    real, own = parts.real, parts.real.user_of_each().astype(np.int64)
+    with_candidates = np.bincount(parts.users, minlength=real.n_users) > 0
+    pseudo = np.cumsum(with_candidates) - 1 + real.n_users  # of each user, where there is one
+    copied = with_candidates[own]
+    if choice.copied_history is not None:
+        to_the_end = real.ptr[own + 1] - np.arange(len(own))  # 1 = the user's latest
+        copied &= to_the_end <= choice.copied_history
+    rows = [
+        (own, np.arange(len(own)), REAL),
+        (pseudo[own[copied]], np.flatnonzero(copied), COPIED),
+        (pseudo[parts.users], np.arange(len(parts.users)), SYNTHETIC),
+    ]
+    return Plan.of(rows, np.concatenate([np.arange(real.n_users), np.flatnonzero(with_candidates)]))
+
+
+def plan_of(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], choice: Choice) -> Plan:
+    """The rows of the fused log by the strategy of `choice`; `chosen` are the rows of the chosen candidates."""
+    plan: Plan = load(STRATEGIES[choice.strategy].plan)(Parts(real, candidates.users[chosen]), choice)
+    return plan
 
 
 def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], choice: Choice) -> Histories:
-    """The fused log as arrays: what `fused_table` writes, for models trained while tuning.
-
-    Rows 0 .. n_users - 1 are the real users; under ``pseudo-user`` the pseudo users follow in the same order.
-    """
-    users, items = candidates.users[chosen], candidates.items[chosen]
-    added = np.bincount(users, minlength=real.n_users)
-    # Every history goes in as often as the strategy says, then the synthetic rows; a stable sort by user puts them in
-    # order.
-    real_users = real.user_of_each().astype(np.int64)
-    if choice.strategy == "append":
-        row_users = np.concatenate([real_users, users])
-        row_items = np.concatenate([real.items, items])
-        n_rows = real.n_users
-    else:
-        pseudo_row = np.cumsum(added > 0) - 1 + real.n_users  # row of each user's pseudo user, where there is one
-        copied = added[real_users] > 0
-        if choice.copied_history is not None:
-            to_the_end = real.ptr[real_users + 1] - np.arange(len(real.items))  # 1 = the user's latest
-            copied &= to_the_end <= choice.copied_history
-        row_users = np.concatenate([real_users, pseudo_row[real_users[copied]], pseudo_row[users]])
-        row_items = np.concatenate([real.items, real.items[copied], items])
-        n_rows = real.n_users + int((added > 0).sum())
-    row_weights = np.ones(len(row_users), np.float32)
-    row_weights[len(row_users) - len(chosen) :] = weights_of(candidates, chosen, choice.weight)
-    order = np.argsort(row_users, kind="stable")
-    ptr = np.zeros(n_rows + 1, np.int64)
-    np.cumsum(np.bincount(row_users, minlength=n_rows), out=ptr[1:])
-    return Histories(ptr, row_items[order].astype(np.int32), real.n_items, row_weights[order])
-
-
-def pseudo_suffix(user_ids: pl.Series) -> str:
-    """What turns a user id into its pseudo user's: a suffix that no real id ends with."""
-    suffix = "#llm"
-    while user_ids.str.ends_with(suffix).any():
-        suffix += "#"
-    return suffix
-
-
-def fused_table(real: pl.DataFrame, synthetic: pl.DataFrame, choice: Choice, suffix: str) -> pl.DataFrame:
-    """The rows of ``fuse/interactions.parquet``.
-
-    Parameters
-    ----------
-    real : user_id, item_id, timestamp: the train rows, grouped by user, oldest first
-    synthetic : user_id, item_id, weight, in rank order within a user; only of users in `real`
-    choice : its strategy and copied history; the rows have been chosen
-    suffix : of pseudo users' ids, see `pseudo_suffix`
-
-    All but synthetic rows weigh 1. A synthetic row's timestamp is its user's last one plus 1, 2, ..., so sorting by
-    time keeps the order.
-    """
-    last = real.group_by("user_id").agg(pl.col("timestamp").max().alias("last"))
-    rows = (
-        synthetic.join(last, on="user_id", how="left", maintain_order="left")
-        .with_columns(
-            timestamp=pl.col("last") + pl.int_range(1, pl.len() + 1).over("user_id"),
-            source=pl.lit("synthetic"),
-            origin_user_id=pl.col("user_id"),
-        )
-        .select(list(FUSED))
-    )
-    one = pl.lit(1.0, pl.Float32)
-    kept = real.with_columns(source=pl.lit("real"), weight=one, origin_user_id=pl.col("user_id")).select(list(FUSED))
-    place = kept.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("place")
-    if choice.strategy == "append":
-        return _in_user_order([kept, rows], place)
-    pseudo_id = (pl.col("user_id") + suffix).alias("user_id")
-    copied = kept.join(rows.select("user_id").unique(), on="user_id", how="semi", maintain_order="left")
-    if choice.copied_history is not None:
-        to_the_end = pl.int_range(pl.len(), 0, -1).over("user_id")  # 1 = the user's latest
-        copied = copied.filter(to_the_end <= choice.copied_history)
-    pseudo = _in_user_order([copied.with_columns(source=pl.lit("copied")), rows], place).with_columns(pseudo_id)
-    return pl.concat([kept, pseudo])
-
-
-def _in_user_order(parts: list[pl.DataFrame], place: pl.DataFrame) -> pl.DataFrame:
-    """Rows grouped by user as `place` orders them; within a user the parts follow each other."""
-    joined = pl.concat(parts).join(place, on="user_id", how="left", maintain_order="left")
-    return joined.sort("place", maintain_order=True).drop("place")
+    """The fused log as arrays, a row for each user of the plan."""
+    plan = plan_of(real, candidates, chosen, choice)
+    ptr = np.zeros(len(plan.origins) + 1, np.int64)
+    np.cumsum(np.bincount(plan.users, minlength=len(plan.origins)), out=ptr[1:])
+    ones = np.ones(len(real.items), np.float32)
+    weights = plan.pick(ones, weights_of(candidates, chosen, choice.weight))
+    return Histories(ptr, plan.pick(real.items, candidates.items[chosen]), real.n_items, weights)

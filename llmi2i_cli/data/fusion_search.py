@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from llmi2i_cli.data.fusion import ORDERS, STRATEGIES, WEIGHTS, Candidates, Choice
+from llmi2i_cli.choices.strategies import STRATEGIES
+from llmi2i_cli.data.fusion import ORDERS, WEIGHTS, Candidates, Choice
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -44,7 +45,7 @@ def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
     found: list[Axes] = [
         {"order": ORDERS, **amounts},
         {"weight": WEIGHTS, **amounts},
-        {"strategy": STRATEGIES, "copied_history": COPIED_HISTORIES},
+        {"strategy": tuple(STRATEGIES), "copied_history": COPIED_HISTORIES},
         {"drop_real": DROPPED_SHARES},
     ]
     if given["recall_number"] is None:
@@ -56,7 +57,7 @@ def combinations(best: Choice, axes: Axes, candidates: Candidates, given: Mappin
     """Every combination of `axes` put into `best`; where two come to the same, both are spelled alike."""
     for values in itertools.product(*axes.values()):
         choice = replace(best, **dict(zip(axes, values, strict=True)))
-        if choice.strategy == "append":
+        if not STRATEGIES[choice.strategy].copies_history:
             choice = replace(choice, copied_history=None)
         if choice.recall_number == 0:
             choice = replace(first_choice(given), recall_number=0, drop_real=choice.drop_real)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.files.atomic import replacing
@@ -65,6 +67,23 @@ def write_table(frame: pl.DataFrame, path: Path, schema: Schema | None = None) -
         frame = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     with writing(path) as temporary:
         frame.write_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[arg-type]
+
+
+def lazily(blocks: Callable[[], Iterator[pl.DataFrame]], schema: Mapping[str, Any]) -> pl.LazyFrame:
+    """What `blocks` yields, one after the other, as a lazy frame for a sink: one block is in memory at a time."""
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        yield from blocks()
+
+    return register_io_source(source, schema=dict(schema))
+
+
+def sink_blocks(blocks: Callable[[], Iterator[pl.DataFrame]], path: Path, schema: Schema) -> None:
+    """Write Parquet block by block."""
+    with writing(path) as temporary:
+        lazily(blocks, schema).sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
 
 
 def sink_table(frame: pl.LazyFrame, path: Path, *, row_group_size: int) -> None:

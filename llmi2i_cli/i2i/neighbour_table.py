@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from polars.io.plugins import register_io_source
 
 from llmi2i_cli.artifacts.prepared import with_index
 from llmi2i_cli.artifacts.schemas import NEIGHBOURS, collect_artifact, scan_artifact
-from llmi2i_cli.files.tables import PARQUET_OPTIONS, writing
+from llmi2i_cli.files.tables import lazily, sink_blocks, writing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 
 ROWS_AT_ONCE = 1 << 22
@@ -38,8 +36,7 @@ def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         }
         return pl.DataFrame(columns, schema=dict(NEIGHBOURS))
 
-    with writing(path) as temporary:
-        _lazily(neighbours, rows_of, NEIGHBOURS).sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
+    sink_blocks(lambda: _blocks(neighbours, rows_of), path, NEIGHBOURS)
     return int((neighbours.ids != EMPTY).sum())
 
 
@@ -66,24 +63,16 @@ def write_json_lines(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         return frame.with_columns(pl.col("neighbour_ids", "scores").list.drop_nulls())
 
     with writing(path) as temporary:
-        _lazily(neighbours, rows_of, JSON_LINE).sink_ndjson(temporary)
+        lazily(lambda: _blocks(neighbours, rows_of), JSON_LINE).sink_ndjson(temporary)
     return neighbours.n_items
 
 
-def _lazily(
-    neighbours: Neighbours, rows_of: Callable[[int, Neighbours], pl.DataFrame], schema: Mapping[str, Any]
-) -> pl.LazyFrame:
+def _blocks(neighbours: Neighbours, rows_of: Callable[[int, Neighbours], pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """What `rows_of` makes of each block of items, given its first item and its rows, in the order of the catalogue."""
-
-    def source(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        items_at_once = max(1, ROWS_AT_ONCE // max(neighbours.k, 1))
-        for first in range(0, neighbours.n_items, items_at_once):
-            block = slice(first, first + items_at_once)
-            yield rows_of(first, Neighbours(neighbours.ids[block], neighbours.scores[block]))
-
-    return register_io_source(source, schema=dict(schema))
+    items_at_once = max(1, ROWS_AT_ONCE // max(neighbours.k, 1))
+    for first in range(0, neighbours.n_items, items_at_once):
+        block = slice(first, first + items_at_once)
+        yield rows_of(first, Neighbours(neighbours.ids[block], neighbours.scores[block]))
 
 
 def read_neighbours(

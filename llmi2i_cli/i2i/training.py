@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
@@ -48,7 +47,7 @@ class Job:
     validation: Validation | None = None
     checkpoint: Path | None = None
     on_progress: Callable[[int, int, str], None] | None = None
-    texts: Sequence[str | None] | pl.Series = ()
+    texts: Iterable[str | None] = ()
     parts: Sequence[Neighbours] = ()
 
     def tell(self, done: int, total: int, text: str = "") -> None:

@@ -78,7 +78,13 @@ class _Judge:
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
+        from llmi2i_cli.artifacts.prepared import (
+            read_catalogue,
+            read_histories,
+            read_profiles,
+            read_times,
+            read_user_ids,
+        )
         from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact
         from llmi2i_cli.i2i.evidence import Evidence
         from llmi2i_cli.llm.calibration import Calibration
@@ -95,9 +101,7 @@ class _Judge:
         self.min_confidence = min_confidence
         self.workdir = workdir
         self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
-        log = "prepare/interactions.parquet"
-        times = collect_artifact(scan_artifact(workdir, log).filter(split="train").select("timestamp"), workdir, log)
-        self.timestamps = times["timestamp"].to_numpy()  # grouped by user, as histories
+        self.timestamps = read_times(workdir)
         listed = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len())
         counts = collect_artifact(listed, workdir, CANDIDATES_PATH)
         ends = np.cumsum(counts["len"].to_numpy())

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.models import BEST, MODELS
+from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.runs.progress import notice, progress_bar
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.data.fusion import Candidates, Choice
@@ -33,20 +38,23 @@ def fuse(
     weight: str | None = None,
     include_real: bool = False,
     drop_real: float | None = None,
+    model: str = BEST,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``fuse/interactions.parquet`` and, when tuning, the sweep in ``fuse/sweep.parquet``; returns the manifest.
 
     Strategy, recall number, order, confidence threshold, length of a pseudo user's copied history, weight and, with
     `include_real`, the share of real interactions to drop are tuned where they are not given: those are chosen with
-    which a Swing trained on the fused log has the best validation Recall@10. Without a validation split, or with
-    ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep`, the
-    whole history, the confidence and `UNTUNED_DROP`.
+    which the served `model` trained on the fused log has the best validation Recall@10. Without a validation split, or
+    with ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep`,
+    the whole history, the confidence and `UNTUNED_DROP`.
     """
+    if model not in MODELS:
+        raise UsageError(f"--model is one of {', '.join(MODELS)}, not {model}")
     if copied_history is not None and copied_history < 1:
         raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
-    if copied_history is not None and strategy == "append":
-        raise UsageError("--copied-history is of pseudo users: leave it out with --strategy append")
+    if copied_history is not None and strategy is not None and not STRATEGIES[strategy].copies_history:
+        raise UsageError(f"--strategy {strategy} copies no history: leave out --copied-history")
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
     if recall_number is not None and recall_number < 0:
@@ -64,48 +72,56 @@ def fuse(
         "weight": weight,
         "drop_real": drop_real if include_real else 0.0,
     }
-    options = {**given, "tune": tune, "include_real": include_real}
+    options = {**given, "tune": tune, "include_real": include_real, "model": model}
     also = ["filter/scored-real.parquet"] if include_real else []
     with stage_run(workdir, "fuse", options=options, also_reads=also, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"fuse is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts.prepared import has_split
+        from llmi2i_cli.artifacts.schemas import FUSED
+        from llmi2i_cli.files.tables import sink_blocks
 
         can_tune = has_split(workdir, "valid")
         if tune and not can_tune:
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
-        import polars as pl
-
-        from llmi2i_cli.artifacts.schemas import FUSED
-        from llmi2i_cli.data.fusion import fused_table, pseudo_suffix, weights_of
-        from llmi2i_cli.files.tables import write_table
+        from llmi2i_cli.data.fused_table import (
+            fused_rows,
+            pseudo_suffix,
+            real_interactions,
+            synthetic_interactions,
+        )
+        from llmi2i_cli.data.fusion import plan_of, weights_of
 
         logs = _Logs(workdir, include_real)
         if tune is not False and can_tune:
-            choice, chosen_with = _tune(workdir, run, logs, given)
+            choice, chosen_with = _tune(workdir, run, logs, given, model)
         else:
             choice, chosen_with = _default_choice(logs.candidates, given), {}
-        real, candidates = logs.real_rows(choice.drop_real), logs.candidates
-        rows = logs.chosen(choice)
-        synthetic = pl.DataFrame(
-            {
-                "user_id": logs.user_ids.gather(candidates.users[rows]),
-                "item_id": logs.item_ids.gather(candidates.items[rows]),
-                "weight": weights_of(candidates, rows, choice.weight),
-            }
+        (real, times), candidates, rows = logs.real(choice.drop_real), logs.candidates, logs.chosen(choice)
+        plan = plan_of(real, candidates, rows, choice)
+        interactions = real_interactions(real, times)
+        synthetic = synthetic_interactions(
+            interactions, candidates.users[rows], candidates.items[rows], weights_of(candidates, rows, choice.weight)
         )
-        table = fused_table(real, synthetic, choice, pseudo_suffix(logs.user_ids))
-        write_table(table, run.output("interactions.parquet"), FUSED)
-        sources = dict(table["source"].value_counts().sort("source").iter_rows())
-        counts = {"interactions.parquet": len(table)}
+        blocks = partial(
+            fused_rows,
+            plan,
+            interactions,
+            synthetic,
+            user_ids=logs.user_ids,
+            item_ids=logs.item_ids,
+            suffix=pseudo_suffix(logs.user_ids),
+        )
+        sink_blocks(blocks, run.output("interactions.parquet"), FUSED)
+        counts = {"interactions.parquet": len(plan.rows)}
         if run.output("sweep.parquet").exists():
             counts["sweep.parquet"] = len(read_sweep(run.output("sweep.parquet")))
         return run.publish(
             rows=counts,
             choice={**vars(choice), **chosen_with},
-            sources=sources,
-            real_rows_removed=len(logs.judged) - len(real),
+            sources=plan.counts(),
+            real_rows_removed=logs.n_real - len(times),
         )
 
 
@@ -117,57 +133,61 @@ def read_sweep(path: Path) -> pl.DataFrame:
 
 
 class _Logs:
-    """What is fused: the train rows, judged where `include_real` asks for it, and the scored candidates."""
+    """What is fused: the train interactions, judged where `include_real` asks for it, and the scored candidates."""
 
     def __init__(self, workdir: Path, include_real: bool) -> None:
-
-        from llmi2i_cli.artifacts.prepared import read_item_ids, read_user_ids
-        from llmi2i_cli.artifacts.schemas import read_artifact
+        from llmi2i_cli.artifacts.prepared import read_histories, read_item_ids, read_times, read_user_ids
 
         self.user_ids, self.item_ids = read_user_ids(workdir), read_item_ids(workdir)
         self.candidates = _read_candidates(workdir, self.user_ids, self.item_ids)
-        self.judged = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
-        if include_real:
-            verdicts = read_artifact(workdir, "filter/scored-real.parquet")
-            if not verdicts.select(self.judged.columns).equals(self.judged):
-                raise ArtifactError(
-                    f"{workdir}/filter/scored-real.parquet judges another log than {workdir}/prepare: "
-                    f"run `llmi2i filter --include-real -w {workdir}` again"
-                )
-            self.judged = verdicts
-        self._histories: dict[float, Histories] = {}
+        self._train, self._times = read_histories(workdir), read_times(workdir)
+        self._confidences = _read_confidences(workdir) if include_real else None
+        self._left: dict[float, tuple[Histories, NDArray[np.int64]]] = {}
 
-    def real_rows(self, drop_real: float) -> pl.DataFrame:
-        """The train rows that are left of the real log: user_id, item_id, timestamp."""
+    @property
+    def n_real(self) -> int:
+        return len(self._times)
+
+    def real(self, drop_real: float) -> tuple[Histories, NDArray[np.int64]]:
+        """What is left of the real log, a row for each user of ``prepare/``, and the time of each interaction."""
         from llmi2i_cli.data.fusion import without_noise
 
-        left = self.judged if drop_real == 0 else without_noise(self.judged, drop_real)
-        return left.select("user_id", "item_id", "timestamp")
+        if self._confidences is None or drop_real == 0:
+            return self._train, self._times
+        if drop_real not in self._left:
+            left = without_noise(self._train, self._confidences, drop_real)
+            self._left[drop_real] = self._train.where(left), self._times[left]
+        return self._left[drop_real]
 
-    def histories(self, drop_real: float) -> Histories:
-        """The same as arrays, a row for each user of ``prepare/``."""
-        from llmi2i_cli.artifacts.prepared import to_histories
-
-        if drop_real not in self._histories:
-            rows = self.real_rows(drop_real)
-            self._histories[drop_real] = to_histories(
-                rows, self.user_ids, self.item_ids, "prepare/interactions.parquet"
-            )
-        return self._histories[drop_real]
-
-    def chosen(self, choice: Choice) -> Any:
+    def chosen(self, choice: Choice) -> NDArray[np.int64]:
         """Rows of the chosen candidates, without those of users who have nothing left to add to."""
         from llmi2i_cli.data.fusion import select
 
         rows = select(self.candidates, choice)
-        return rows[self.histories(choice.drop_real).lengths[self.candidates.users[rows]] > 0]
+        return rows[self.real(choice.drop_real)[0].lengths[self.candidates.users[rows]] > 0]
 
     def fused(self, choice: Choice) -> tuple[Histories, int]:
         """The fused log as arrays, and how many candidates it holds."""
         from llmi2i_cli.data.fusion import fuse_histories
 
         rows = self.chosen(choice)
-        return fuse_histories(self.histories(choice.drop_real), self.candidates, rows, choice), len(rows)
+        return fuse_histories(self.real(choice.drop_real)[0], self.candidates, rows, choice), len(rows)
+
+
+def _read_confidences(workdir: Path) -> NDArray[np.float32]:
+    """The confidence of each train interaction. ArtifactError if another log was judged."""
+    import polars as pl
+
+    from llmi2i_cli.artifacts.schemas import read_artifact
+
+    verdicts = read_artifact(workdir, "filter/scored-real.parquet")
+    train = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
+    if not verdicts.select(train.columns).equals(train):
+        raise ArtifactError(
+            f"{workdir}/filter/scored-real.parquet judges another log than {workdir}/prepare: "
+            f"run `llmi2i filter --include-real -w {workdir}` again"
+        )
+    return verdicts.select(pl.col("confidence")).to_series().to_numpy()
 
 
 def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
@@ -194,7 +214,7 @@ def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
 
     deepest = int(candidates.ranks.max(initial=0))
     return Choice(
-        strategy=given["strategy"] or "pseudo-user",
+        strategy=given["strategy"] or DEFAULT,
         order=given["order"] or "rank",
         recall_number=deepest if given["recall_number"] is None else given["recall_number"],
         min_confidence=given["min_confidence"],
@@ -204,30 +224,33 @@ def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
     )
 
 
-def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -> tuple[Choice, dict[str, Any]]:
-    """The choice with the best validation Recall@10 of a Swing trained on it; every point goes into the sweep.
+def _tune(
+    workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any], model: str
+) -> tuple[Choice, dict[str, Any]]:
+    """The choice with the best validation Recall@10 of the served model; every point goes into the sweep.
 
     A random order is a control: it is chosen only where it is given. Points that are done are kept in the partial
     directory, one line each, so a killed run goes on with the next one.
     """
     import polars as pl
 
+    from llmi2i_cli.artifacts.prepared import read_catalogue
     from llmi2i_cli.data.fusion_search import combinations, first_choice, rounds
-    from llmi2i_cli.evaluation.fused_swing import MAX_ITEM_USERS
-    from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+    from llmi2i_cli.evaluation.served_model import ServedModel
+    from llmi2i_cli.evaluation.validation import read_held_out
     from llmi2i_cli.files.tables import write_table
-    from llmi2i_cli.i2i.swing import swing_neighbours
 
     held_out = read_held_out(workdir, "valid")
+    with progress_bar(f"Tuning {model} on the real log"):
+        served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, read_catalogue(workdir).texts)
     finished = _finished_points(run.partial / "points.jsonl")
     points: dict[Choice, dict[str, Any]] = {}
 
     def measure(choice: Choice) -> dict[str, Any]:
         fused, n_candidates = logs.fused(choice)
-        recalls = recall_by_recent(swing_neighbours(fused, max_item_users=MAX_ITEM_USERS), held_out)
-        recent = best_recent(recalls)
+        lookup, recall = served.recall(fused, held_out)
         share = n_candidates / max(1, len(logs.candidates.users))
-        return {"candidates": n_candidates, "share": share, "recent": recent, "valid_recall@10": recalls[recent]}
+        return {"candidates": n_candidates, "share": share, **lookup._asdict(), "valid_recall@10": recall}
 
     def rank(choice: Choice) -> tuple[bool, float, float, int]:
         """Of equal points the first that drops least of the real log and adds least to it is best."""
@@ -236,7 +259,10 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
         return may_be_chosen, point["valid_recall@10"], -choice.drop_real, -point["candidates"]
 
     best = first_choice(given)
-    with progress_bar("Tuning, Swings trained") as bar, (run.partial / "points.jsonl").open("a") as log:
+    with (
+        progress_bar(f"Fusing, judged by {MODELS[model].label}") as bar,
+        (run.partial / "points.jsonl").open("a") as log,
+    ):
         for axes in rounds(logs.candidates, given):
             for choice in combinations(best, axes, logs.candidates, given):
                 if choice in points:
@@ -252,7 +278,8 @@ def _tune(workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any]) -
     columns = [{**vars(choice), **point, "chosen": choice == best} for choice, point in points.items()]
     sweep = pl.DataFrame(columns, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
     write_table(sweep, run.output("sweep.parquet"))
-    return best, {key: points[best][key] for key in ("valid_recall@10", "recent", "candidates")}
+    found = {key: points[best][key] for key in ("valid_recall@10", "recent", "decay", "candidates")}
+    return best, {**found, "judged_by": served.described()}
 
 
 def _finished_points(path: Path) -> dict[Choice, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.models import BEST, MODELS
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.runs.progress import notice, progress_bar
@@ -14,11 +15,11 @@ from llmi2i_cli.runs.workdir import stage_run
 if TYPE_CHECKING:
     from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.artifacts.prepared import Catalogue
-    from llmi2i_cli.evaluation.fused_swing import FusedSwing
+    from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
     from llmi2i_cli.llm.generate import Generator
 
-BEST_BY = "valid_recall@10_fused_swing"
-REAL_SWING = "valid_recall@10_real_swing"
+BEST_BY = "valid_recall@10_with_candidates"
+REAL = "valid_recall@10_real"
 
 
 def sft_gen(
@@ -34,8 +35,8 @@ def sft_gen(
     With `examples_only` nothing is trained: ``sft-gen/examples.jsonl`` gets the examples for other trainers.
     The long tail of the loss weights is `is_train_tail`: it is counted on train alone.
 
-    With a validation split the weights of the epoch are kept whose candidates make the best Swing, and the log and the
-    manifest's ``validation`` tell how that compares with a tuned Swing on the real log alone.
+    With a validation split the weights of the epoch are kept whose candidates make the best table of the model that is
+    served by default, and the log and the manifest's ``validation`` tell how that compares with the real log alone.
     """
     options.check()
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
@@ -44,7 +45,7 @@ def sft_gen(
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
         from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_profiles
-        from llmi2i_cli.evaluation.fused_swing import FusedSwing
+        from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
         from llmi2i_cli.evaluation.validation import read_held_out
         from llmi2i_cli.llm.generator_training import train_generator, write_examples
 
@@ -53,8 +54,10 @@ def sft_gen(
             written = write_examples(options, catalogue, profiles, histories, run.output("examples.jsonl"))
             return run.publish(rows={"examples.jsonl": written})
         held_out = read_held_out(workdir, "valid").sample() if has_split(workdir, "valid") else None
-        swing = FusedSwing(histories, held_out) if held_out is not None and len(held_out.users) else None
-        if options.patience and swing is None:
+        worth = None
+        if held_out is not None and len(held_out.users):
+            worth = CandidateWorth(BEST, histories, held_out, catalogue.texts)
+        if options.patience and worth is None:
             raise UsageError("--patience waits for validation figures, and there is no validation split: leave it out")
         with progress_bar("Training the generator") as bar:
             facts = train_generator(
@@ -67,26 +70,27 @@ def sft_gen(
                 log=run.output("log.jsonl"),
                 resume=resume,
                 on_step=bar.update,
-                evaluate=_validation(catalogue, histories, swing) if swing else None,
+                evaluate=_validation(catalogue, histories, worth) if worth else None,
                 best_by=BEST_BY,
             )
-        if swing:
+        if worth:
+            facts["judged_by"] = worth.served.described()
             _tell(facts["validation"])
         _tell_tail(facts["tail_target_share"], options)
         return run.publish(**facts)
 
 
 def _validation(
-    catalogue: Catalogue, histories: Histories, swing: FusedSwing
+    catalogue: Catalogue, histories: Histories, worth: CandidateWorth
 ) -> Callable[[Generator], Mapping[str, float]]:
-    """How good a generator is: what it finds itself, and what a Swing finds with its candidates and without."""
+    """How good a generator is: what it finds itself, what the served model finds with its candidates, and without."""
     import numpy as np
 
     from llmi2i_cli.evaluation.validation import CUT_OFF, recall_at_10
     from llmi2i_cli.llm.generate import rank_users
 
     def evaluate(generator: Generator) -> Mapping[str, float]:
-        held_out = swing.held_out
+        held_out = worth.held_out
         blocks = rank_users(
             generator, held_out.users, histories, histories, history=generator.max_length, top_n=CUT_OFF
         )
@@ -94,8 +98,8 @@ def _validation(
         return {
             "valid_recall@10": recall_at_10(ranked, held_out),
             "valid_recall@10_tail": recall_at_10(ranked, held_out, relevant=catalogue.is_train_tail),
-            BEST_BY: swing.recall(held_out.users, ranked),
-            REAL_SWING: swing.real_recall,
+            BEST_BY: worth.recall(held_out.users, ranked),
+            REAL: worth.real_recall,
         }
 
     return evaluate
@@ -109,15 +113,15 @@ def _tell_tail(share: float, options: GeneratorOptions) -> None:
 
 
 def _tell(figures: Mapping[str, float]) -> None:
-    fused, own, real_recall = figures[BEST_BY], figures["valid_recall@10"], figures[REAL_SWING]
+    fused, own, real_recall = figures[BEST_BY], figures["valid_recall@10"], figures[REAL]
     notice(
-        f"validation Recall@10: Swing on the real log {real_recall:.4f}, with the generator's candidates {fused:.4f} "
+        f"validation Recall@10: {MODELS[BEST].label} on the real log {real_recall:.4f}, with candidates {fused:.4f} "
         f"({fused / real_recall - 1:+.1%}); the generator itself {own:.4f}"
         if real_recall
-        else f"validation Recall@10: the generator {own:.4f}, a Swing with its candidates {fused:.4f}"
+        else f"validation Recall@10: the generator {own:.4f}, {MODELS[BEST].label} with its candidates {fused:.4f}"
     )
     if fused <= real_recall:
         notice(
-            "Warning: the generator's candidates do not help a Swing on validation: train longer (--epochs), on more "
+            "Warning: the generator's candidates do not help the table on validation: train longer (--epochs), on more "
             "data or from another --base-model before you serve what is made of them"
         )

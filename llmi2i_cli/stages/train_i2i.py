@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.evaluation.tuning import Search
     from llmi2i_cli.evaluation.validation import HeldOut
     from llmi2i_cli.i2i.training import Job, Trained
 
@@ -76,7 +77,7 @@ def train_i2i(
     with stage_run(
         workdir,
         "train-i2i",
-        options={"top_k": top_k, "tune": tune, "points": list(points), "search": search},
+        options={"top_k": top_k, "tune": tune, "points": points, "search": search},
         variant={"model": model, "data": data},
         also_reads=[f"i2i/{part}-{its_data}.parquet" for part, its_data in parts],
         force=force,
@@ -87,24 +88,25 @@ def train_i2i(
         from llmi2i_cli.artifacts.prepared import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
-        training = _read_training(workdir, run, model, data, top_k, points, search, parts)
+        training = _read_training(workdir, run, model, data, top_k, tune, search, parts)
         _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
         with progress_bar(f"Training {model} on the {data} log") as bar:
             training.bar = bar
             if tune:
-                chosen, recall = _tune(training, given)
-                rows[f"{model}-{data}.sweep.parquet"] = len(points)
-                trained = training.train(chosen)
+                found = _tune(training, given)
+                rows[f"{model}-{data}.sweep.parquet"] = len(found.points)
+                choice, recall = found.options, found.recall
+                trained = training.train(found.best, choice)
             else:
-                chosen, trained = 0, training.train(0)
+                choice, trained = points[0], training.train(0, points[0])
                 recall = max(trained.user_ranker.recall_by_epoch, default=None) if trained.user_ranker else None
         table = f"{model}-{data}.parquet"
         rows[table] = write_neighbours(run.output(table), trained.neighbours, read_item_ids(workdir))
         if trained.user_ranker is not None:
             trained.user_ranker.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
-        return run.publish(rows=rows, choice=points[chosen], validation_recall_at_10=recall)
+        return run.publish(rows=rows, choice=choice, validation_recall_at_10=recall)
 
 
 @dataclass
@@ -122,14 +124,14 @@ class _Training:
 
     run: StageRun
     model: str
-    points: list[dict[str, Any]]
+    is_search: bool
     job: Job
     log_rows: NDArray[np.int64]
     held_out: HeldOut | None
     last: tuple[int, Trained] | None = None
     bar: ProgressBar | None = None
 
-    def train(self, point: int) -> Trained:
+    def train(self, point: int, options: Mapping[str, Any]) -> Trained:
         """Train a point; a long training goes on at its last checkpoint, also when the point was trained to its end."""
         from llmi2i_cli.i2i.training import train
 
@@ -137,12 +139,12 @@ class _Training:
             return self.last[1]
         checkpoint = self.run.partial / f"point-{point}.pt"
         job = replace(self.job, checkpoint=checkpoint, on_progress=partial(self._show, point))
-        trained = train(self.model, job, self.points[point])
+        trained = train(self.model, job, options)
         self.last = point, trained
         return trained
 
     def _show(self, point: int, done: int, total: int, text: str) -> None:
-        place = f"point {point + 1} of {len(self.points)} " if len(self.points) > 1 else ""
+        place = f"point {point + 1} " if self.is_search else ""
         if self.bar:
             self.bar.update(done, total, place + text)
 
@@ -153,7 +155,7 @@ def _read_training(
     model: str,
     data: str,
     top_k: int,
-    points: list[dict[str, Any]],
+    is_search: bool,
     search: str,
     parts: Sequence[tuple[str, str]],
 ) -> _Training:
@@ -176,7 +178,7 @@ def _read_training(
         texts=read_catalogue(workdir).texts if "texts" in reads else (),
         parts=[read_neighbours(workdir, *part, item_ids) for part in parts],
     )
-    return _Training(run, model, points, job, log_rows, held_out)
+    return _Training(run, model, is_search, job, log_rows, held_out)
 
 
 def _read_log(workdir: Path, data: str | None, n_items: int) -> tuple[Histories, NDArray[np.int64]]:
@@ -210,37 +212,27 @@ def _check_search(training: _Training) -> None:
         notice(f"train-i2i: comparing each of {n_items:,} items with all others takes long; --search faiss is quicker")
 
 
-def _tune(training: _Training, given: Mapping[str, Any]) -> tuple[int, float]:
-    """Train every point that has no figure yet, write the sweep; returns the (first) best point and its recall.
-
-    After the grid, the points around the best one are tried for as long as one of them is better.
-    """
+def _tune(training: _Training, given: Mapping[str, Any]) -> Search:
+    """Train every point that has no figure yet, and write the sweep."""
     import polars as pl
 
+    from llmi2i_cli.evaluation.tuning import search
     from llmi2i_cli.files.tables import write_table
 
-    next_points, points, figures = MODELS[training.model].next_points, training.points, []
-    best, known = 0, 0
-    while known < len(points):
-        for point in range(known, len(points)):
-            kept = training.run.partial / f"point-{point}.json"
-            if not kept.exists():
-                write_json(kept, _validation_figures(training, training.train(point)))
-            figures.append(json.loads(kept.read_text(encoding="utf-8")))
-        recalls, before = [figure["recall@10"] for figure in figures], best
-        best = recalls.index(max(recalls))
-        if next_points and (best != before or not known):
-            around = load(next_points)(points[best], given)
-            known = len(points)
-            points += [each for each in around if each not in points]
-        else:
-            known = len(points)
+    def measure(number: int, options: dict[str, Any]) -> dict[str, Any]:
+        kept = training.run.partial / f"point-{number}.json"
+        if not kept.exists():
+            write_json(kept, _validation_figures(training, training.train(number, options)))
+        figures: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return figures
+
+    found = search(MODELS[training.model], given, measure)
     sweep = [
-        {**options, **figure, "chosen": point == best}
-        for point, (options, figure) in enumerate(zip(points, figures, strict=True))
+        {**options, **figures, "chosen": number == found.best}
+        for number, (options, figures) in enumerate(zip(found.points, found.figures, strict=True))
     ]
     write_table(pl.DataFrame(sweep), training.run.output("{model}-{data}.sweep.parquet"))
-    return best, recalls[best]
+    return found
 
 
 def _validation_figures(training: _Training, trained: Trained) -> dict[str, Any]:

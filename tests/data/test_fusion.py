@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,15 +12,15 @@ import pytest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import to_histories
 from llmi2i_cli.artifacts.schemas import FUSED
+from llmi2i_cli.choices.strategies import STRATEGIES
+from llmi2i_cli.data.fused_table import fused_rows, pseudo_suffix, real_interactions, synthetic_interactions
 from llmi2i_cli.data.fusion import (
     ORDERS,
-    STRATEGIES,
     WEIGHTS,
     Candidates,
     Choice,
     fuse_histories,
-    fused_table,
-    pseudo_suffix,
+    plan_of,
     select,
     weights_of,
     without_noise,
@@ -39,6 +40,31 @@ SYNTHETIC = pl.DataFrame(
         "weight": pl.Series([1.0, 0.5, 0.25], dtype=pl.Float32),
     }
 )
+
+
+def fused_table(real, synthetic, choice, suffix):
+    """The rows by names, from rows by names."""
+    user_ids, item_ids = real["user_id"].unique(maintain_order=True), pl.Series(["w", "x", "y", "z"])
+    users = {name: row for row, name in enumerate(user_ids)}
+    items = {name: row for row, name in enumerate(item_ids)}
+    log = Histories.from_rows(
+        [[items[item] for item in real.filter(user_id=user)["item_id"]] for user in user_ids], len(items)
+    )
+    rows = sorted(((users[u], items[i], w) for u, i, w in synthetic.rows()), key=lambda row: row[0])
+    chosen = candidates_of([(user, item, rank, weight, True) for rank, (user, item, weight) in enumerate(rows, 1)])
+    choice = replace(choice, weight="confidence")
+    return table_of(log, real["timestamp"].to_numpy(), chosen, np.arange(len(rows)), choice, user_ids, item_ids, suffix)
+
+
+def table_of(log, times, candidates, chosen, choice, user_ids, item_ids, suffix):
+    real = real_interactions(log, times)
+    weights = weights_of(candidates, chosen, choice.weight)
+    synthetic = synthetic_interactions(real, candidates.users[chosen], candidates.items[chosen], weights)
+    plan = plan_of(log, candidates, chosen, choice)
+    blocks = fused_rows(plan, real, synthetic, user_ids=user_ids, item_ids=item_ids, suffix=suffix)
+    return pl.concat([pl.DataFrame(schema=dict(FUSED)), *blocks])
+
+
 APPEND, PSEUDO = Choice("append", "rank", 9, 0.0), Choice("pseudo-user", "rank", 9, 0.0)
 
 
@@ -181,7 +207,7 @@ def test_pseudo_users_meet_no_real_user(ids, suffix):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("copied_history", [None, 1, 3])
 @pytest.mark.parametrize("weight", WEIGHTS)
-def test_the_arrays_equal_the_table_read_back(strategy, weight, copied_history):
+def test_the_arrays_equal_the_table_read_back(monkeypatch, strategy, weight, copied_history):
     """What tuning trains on is what `fuse` would write: the same rows per user, for users with and without any."""
     rng = random.Random(5)
     for _ in range(10):
@@ -197,22 +223,9 @@ def test_the_arrays_equal_the_table_read_back(strategy, weight, copied_history):
 
         user_ids = pl.Series([f"u{u}" for u in range(n_users)])
         item_ids = pl.Series([f"i{i}" for i in range(n_items)])
-        log = pl.DataFrame(
-            {
-                "user_id": user_ids.gather(real.user_of_each()),
-                "item_id": item_ids.gather(real.items),
-                "timestamp": np.arange(len(real.items)),
-            }
-        )
-        added = pl.DataFrame(
-            {
-                "user_id": user_ids.gather(candidates.users[chosen]),
-                "item_id": item_ids.gather(candidates.items[chosen]),
-                "weight": weights_of(candidates, chosen, weight),
-            },
-            schema={"user_id": pl.String, "item_id": pl.String, "weight": pl.Float32},
-        )
-        table = fused_table(log, added, choice, "#llm")
+        times = np.arange(len(real.items))
+        monkeypatch.setattr("llmi2i_cli.data.fused_table.ROWS_AT_ONCE", rng.choice((1, 7, 1000)))
+        table = table_of(real, times, candidates, chosen, choice, user_ids, item_ids, "#llm")
         pseudo = [f"u{u}#llm" for u in sorted(set(candidates.users[chosen].tolist()))]
         names = [*user_ids, *(pseudo if strategy == "pseudo-user" else [])]
         read_back = to_histories(table, pl.Series(names), item_ids, "fuse/interactions.parquet")
@@ -267,4 +280,6 @@ JUDGED = pl.DataFrame(
     ],
 )
 def test_the_least_confident_real_interactions_go_first(share, left):
-    assert without_noise(JUDGED, share).equals(JUDGED[left])
+    log = Histories.from_rows([[0, 1, 2], [0], [1, 2]], 3)
+    confidences = JUDGED["confidence"].to_numpy().astype(np.float32)
+    assert np.flatnonzero(without_noise(log, confidences, share)).tolist() == left

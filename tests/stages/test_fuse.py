@@ -11,9 +11,9 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
 from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
-from llmi2i_cli.evaluation.validation import best_recent, read_held_out, recall_by_recent
+from llmi2i_cli.evaluation.served_model import ServedModel
+from llmi2i_cli.evaluation.validation import Lookup, read_held_out
 from llmi2i_cli.files.tables import write_table
-from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.stages import fuse as stage
 from tests.conftest import run
@@ -115,7 +115,7 @@ def test_a_pseudo_user_copies_the_latest_interactions(workdir):
 
 def test_a_copied_history_contradicts_append(workdir, capsys):
     assert run("fuse", "--strategy", "append", "--copied-history", 2, "-w", workdir) == 2
-    assert "--copied-history is of pseudo users" in capsys.readouterr().err
+    assert "--strategy append copies no history: leave out --copied-history" in capsys.readouterr().err
 
 
 def test_without_any_candidate_it_is_the_real_log(workdir):
@@ -128,7 +128,7 @@ def test_without_any_candidate_it_is_the_real_log(workdir):
 
 
 def test_tuning_takes_the_best_point_of_the_sweep(workdir):
-    assert run("fuse", "--strategy", "pseudo-user", "-w", workdir) == 0
+    assert run("fuse", "--strategy", "pseudo-user", "--model", "swing", "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     deepest = pl.read_parquet(workdir / "filter/scored.parquet")["rank"].max()
     assert set(sweep["recall_number"]) == {0, 1, 3, 5, deepest}
@@ -145,15 +145,16 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     equal = no_control.filter(pl.col("valid_recall@10") == no_control["valid_recall@10"].max())
     assert chosen["candidates"].item() == equal["candidates"].min()
     choice = manifest(workdir)["choice"]
-    assert set(choice) < set(sweep.columns)
-    for name in choice:
+    assert set(choice) - set(sweep.columns) == {"judged_by"}
+    for name in set(choice) - {"judged_by"}:
         assert choice[name] == chosen[name].item()
     synthetic = fused(workdir).filter(source="synthetic")
     assert len(synthetic) == chosen["candidates"].item()
     # The figure of the chosen point is that of a Swing trained on the table that was written.
-    recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
-    assert recalls[best_recent(recalls)] == pytest.approx(choice["valid_recall@10"], abs=1e-12)
-    assert best_recent(recalls) == choice["recent"]
+    lookup, recall = served(workdir, "swing").recall(read_fused(workdir)[0], read_held_out(workdir, "valid"))
+    assert recall == pytest.approx(choice["valid_recall@10"], abs=1e-12)
+    assert lookup == (choice["recent"], choice["decay"])
+    assert choice["judged_by"] == served(workdir, "swing").described()
     assert manifest(workdir)["outputs"]["sweep.parquet"]["rows"] == len(sweep)
     shares = sweep["candidates"] / len(pl.read_parquet(workdir / "filter/scored.parquet"))
     assert np.allclose(sweep["share"], shares)
@@ -189,7 +190,7 @@ def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
 
     monkeypatch.setattr(stage._Logs, "fused", noting)
     monkeypatch.setattr(  # a log where chance does best
-        "llmi2i_cli.evaluation.validation.recall_by_recent", lambda *_: {1: 0.9 if orders[-1] == "random" else 0.1}
+        ServedModel, "recall", lambda *_: (Lookup(1, 1.0), 0.9 if orders[-1] == "random" else 0.1)
     )
     assert run("fuse", "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
@@ -202,9 +203,7 @@ def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
 
 
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
-    from llmi2i_cli.i2i import swing
-
-    original = swing.swing_neighbours
+    original = ServedModel.recall
     trained: list[tuple] = []
 
     def counting(*arguments, stop_after, **options):
@@ -214,7 +213,7 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
         return original(*arguments, **options)
 
     options = ("--strategy", "append", "--order", "rank", "-w", workdir)
-    monkeypatch.setattr(swing, "swing_neighbours", lambda *a, **k: counting(*a, stop_after=5, **k))
+    monkeypatch.setattr(ServedModel, "recall", lambda *a, **k: counting(*a, stop_after=5, **k))
     assert run("fuse", *options) == 130
     assert not (workdir / "fuse/interactions.parquet").exists()
     [points] = (workdir / "fuse").glob(".partial-*/points.jsonl")
@@ -222,7 +221,7 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     assert len(lines) == 5
     points.write_text("".join(lines[:4]) + lines[4][:20])  # the kill came while the fifth was written
     trained.clear()
-    monkeypatch.setattr(swing, "swing_neighbours", lambda *a, **k: counting(*a, stop_after=-1, **k))
+    monkeypatch.setattr(ServedModel, "recall", lambda *a, **k: counting(*a, stop_after=-1, **k))
     assert run("fuse", *options) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     assert len(trained) == len(sweep) - 4
@@ -285,13 +284,13 @@ def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
     assert chosen["valid_recall@10"].item() == sweep.filter(pl.col("order") != "random")["valid_recall@10"].max()
     assert manifest(workdir)["choice"]["drop_real"] == chosen["drop_real"].item()
     assert manifest(workdir)["real_rows_removed"] == round(chosen["drop_real"].item() * len(judged))
-    recalls = recall_by_recent(swing_neighbours(read_fused(workdir)[0]), read_held_out(workdir, "valid"))
-    assert recalls[best_recent(recalls)] == pytest.approx(chosen["valid_recall@10"].item(), abs=1e-12)
+    _, recall = served(workdir, "blend").recall(read_fused(workdir)[0], read_held_out(workdir, "valid"))
+    assert recall == pytest.approx(chosen["valid_recall@10"].item(), abs=1e-12)
 
 
 def test_of_equal_points_the_one_that_drops_nothing_is_chosen(workdir, judged, monkeypatch):
     """Here dropping would also save candidates: those of a user who has nothing left."""
-    monkeypatch.setattr("llmi2i_cli.evaluation.validation.recall_by_recent", lambda *_: {1: 0.5})
+    monkeypatch.setattr(ServedModel, "recall", lambda *_: (Lookup(1, 1.0), 0.5))
     options = ("--recall-number", 3, "--min-confidence", 0, "--strategy", "append", "-w", workdir)
     assert run("fuse", "--include-real", *options) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
@@ -369,5 +368,11 @@ def test_the_sweep_holds_the_real_log_alone(workdir):
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     alone = sweep.filter(recall_number=0)
     assert alone["candidates"].to_list() == [0]
-    recalls = recall_by_recent(swing_neighbours(read_histories(workdir)), read_held_out(workdir, "valid"))
-    assert alone["valid_recall@10"].item() == pytest.approx(recalls[best_recent(recalls)], abs=1e-12)
+    _, recall = served(workdir, "blend").recall(read_histories(workdir), read_held_out(workdir, "valid"))
+    assert alone["valid_recall@10"].item() == pytest.approx(recall, abs=1e-12)
+
+
+def served(workdir, model):
+    """The model that judges, made again."""
+    held_out, texts = read_held_out(workdir, "valid"), read_catalogue(workdir).texts
+    return ServedModel.tuned(model, read_histories(workdir), held_out, texts)

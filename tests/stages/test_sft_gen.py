@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles
-from llmi2i_cli.evaluation.fused_swing import FusedSwing
+from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
 from llmi2i_cli.llm import generator_training, item_model
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import run
 from tests.llm.tiny import save_pretrained_base
+from tests.stages.shop import prepare_shop
 
 QUICK = ("--epochs", 1, "--batch-size", 32)
 
@@ -162,30 +163,30 @@ def of_validation(workdir):
     return [entry for entry in log if "valid_recall@10" in entry]
 
 
-def test_the_epoch_whose_candidates_make_the_best_swing_is_kept(workdir, monkeypatch, capsys):
+def test_the_epoch_whose_candidates_make_the_best_table_is_kept(workdir, monkeypatch, capsys):
     given = iter((0.5, 0.9, 0.6))
-    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: next(given))
+    monkeypatch.setattr(CandidateWorth, "recall", lambda self, users, ranked: next(given))
     assert run("sft-gen", "--epochs", 3, "--batch-size", 32, "-w", workdir) == 0
     facts = manifest(workdir)
     assert facts["chosen_epoch"] == 2
-    assert facts["validation"]["valid_recall@10_fused_swing"] == 0.9
+    assert facts["validation"]["valid_recall@10_with_candidates"] == 0.9
     second = of_validation(workdir)[1]
     assert facts["validation"] == {name: value for name, value in second.items() if name not in ("step", "epoch")}
-    real = facts["validation"]["valid_recall@10_real_swing"]
+    real = facts["validation"]["valid_recall@10_real"]
     told = capsys.readouterr().err
-    assert f"Swing on the real log {real:.4f}, with the generator's candidates 0.9000 ({0.9 / real - 1:+.1%})" in told
+    assert f"Blend on the real log {real:.4f}, with candidates 0.9000 ({0.9 / real - 1:+.1%})" in told
     assert "Warning" not in told
 
 
 def test_a_generator_that_does_not_help_is_told_of(workdir, monkeypatch, capsys):
-    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: 0.0)
+    monkeypatch.setattr(CandidateWorth, "recall", lambda self, users, ranked: 0.0)
     assert run("sft-gen", *QUICK, "-w", workdir) == 0
-    assert "Warning: the generator's candidates do not help a Swing on validation" in capsys.readouterr().err
+    assert "Warning: the generator's candidates do not help the table on validation" in capsys.readouterr().err
 
 
 def test_patience_ends_the_training(workdir, monkeypatch):
     given = iter((0.1, 0.4, 0.2, 0.3, 0.9))
-    monkeypatch.setattr(FusedSwing, "recall", lambda self, users, ranked: next(given))
+    monkeypatch.setattr(CandidateWorth, "recall", lambda self, users, ranked: next(given))
     assert run("sft-gen", "--epochs", 5, "--batch-size", 32, "--patience", 2, "-w", workdir) == 0
     assert [entry["epoch"] for entry in of_validation(workdir)] == [1, 2, 3, 4]
     assert manifest(workdir)["chosen_epoch"] == 2
