@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.llm.auc import within_user_auc
 from llmi2i_cli.llm.calibration import fitting_half
-from llmi2i_cli.llm.judge import within_user_auc
 
 FOLDER = Path(__file__).parents[1] / "examples" / "paper"
 

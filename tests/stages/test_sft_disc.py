@@ -9,7 +9,7 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.i2i.evidence import Evidence
-from llmi2i_cli.llm import generator_training, judge, positions
+from llmi2i_cli.llm import discriminator_training, generator_training, positions
 from llmi2i_cli.llm.positions import HISTORY, LIST_LENGTH, hold_back_last
 from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import TINY_STAGES, run
@@ -81,16 +81,16 @@ def capture(monkeypatch):
     seen: dict = {"generators": []}
     train = generator_training.train_generator
 
-    def train_generator(options, catalogue, profiles, histories, **more):
-        seen["generators"].append((options, histories, more.get("evaluate")))
-        return train(options, catalogue, profiles, histories, **more)
+    def train_generator(options, log, place, **more):
+        seen["generators"].append((options, log.histories, more.get("evaluate")))
+        return train(options, log, place, **more)
 
-    def train_discriminator(base, found, *rest, **more):
-        seen.update(base=base, positions=found)
+    def train_discriminator(options, base, data, place):
+        seen.update(base=base, positions=data.positions)
         raise Captured
 
     monkeypatch.setattr(generator_training, "train_generator", train_generator)
-    monkeypatch.setattr(judge, "train_discriminator", train_discriminator)
+    monkeypatch.setattr(discriminator_training, "train_discriminator", train_discriminator)
     return seen
 
 
