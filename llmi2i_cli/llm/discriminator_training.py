@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.prepared import PreparedLog
+from llmi2i_cli.choices.evidence import LIKELIHOOD
 from llmi2i_cli.llm.auc import within_user_auc
 from llmi2i_cli.llm.bases import Base, answer_tokens
 from llmi2i_cli.llm.calibration import calibrate
@@ -95,7 +96,7 @@ def train_discriminator(
     facts for the manifest
     """
     log, positions, buckets, validation = data.log, data.positions, data.buckets, data.validation
-    n_features = positions.features.shape[1]
+    n_features = len(buckets.names)
     trainee = prepare_trainee("discriminator", base, options, log.catalogue, log.profiles, n_features=n_features)
     defaults = discriminator_defaults(base.defaults, base.from_scratch)
     model = discriminator_model(trainee, defaults, options.seed)
@@ -119,7 +120,7 @@ def train_discriminator(
 def order_figures(discriminator: Discriminator, validation: Positions, buckets: Buckets) -> dict[str, float]:
     """How well the confidence, and the generator's likelihood beside it, order each user's candidates."""
     odds = judge_positions(discriminator, validation, buckets)
-    likelihood = validation.features[:, 3]
+    likelihood = validation.features[LIKELIHOOD]
     return {
         "valid_auc": within_user_auc(odds, validation.labels, validation.candidate_ptr),
         "valid_auc_of_likelihood": within_user_auc(likelihood, validation.labels, validation.candidate_ptr),

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.evidence import FEATURES
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.runs.manifests import read_manifest
@@ -47,7 +48,7 @@ def sft_disc(
     """
     options.check()
     trained = _generator_manifest(workdir)
-    decisive = {**options.decisive(), "generator": trained["options"]}
+    decisive = {**options.decisive(), "generator": trained["options"], "features": list(FEATURES)}
     generator_options = GeneratorOptions.from_manifest(trained["options"])
     files = [*options.own_files(), *generator_options.own_files()]
     with stage_run(workdir, "sft-disc", options=decisive, files=files, force=force) as run:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.features import Features
+from llmi2i_cli.llm import discriminator_training as module
 from llmi2i_cli.llm.bases import load_base
-from llmi2i_cli.llm.discriminator_training import DiscriminatorExamples
+from llmi2i_cli.llm.discriminator_training import DiscriminatorExamples, order_figures
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import BARE, build_pieces
 from tests.llm.tiny import catalogue_of, random_histories, titles_of
@@ -28,7 +32,7 @@ def positions_of(labels, ptr):
         np.array(ptr),
         candidates,
         np.array(labels, bool),
-        np.zeros((len(labels), 1), np.float32),
+        Features(("a",), np.zeros((len(labels), 1), np.float32)),
     )
 
 
@@ -53,3 +57,17 @@ def test_yes_and_no_weigh_the_same_in_all(pieces):
 def test_only_one_kind_of_answer_still_has_a_finite_weight(pieces, label):
     examples = DiscriminatorExamples(pieces, positions_of([label] * 3, [0, 3]), np.zeros((3, 1), np.int32), 64)
     assert np.isfinite(examples.weights).all()
+
+
+def test_the_likelihood_is_read_by_its_name_wherever_it_stands(monkeypatch):
+    positions = positions_of([1, 0, 0, 1], [0, 2, 4])
+    monkeypatch.setattr(module, "judge_positions", lambda *_: np.array([1.0, 0, 1, 0], np.float32))
+    values = np.array([[0, 2], [0, 1], [0, 5], [0, 5]], np.float32)
+    for names in (("other", "logprob"), ("logprob", "other")):
+        ordered = values if names[1] == "logprob" else values[:, ::-1]
+        described = replace(positions, features=Features(names, ordered))
+        assert order_figures(None, described, None) == {  # type: ignore[arg-type]
+            "valid_auc": 0.5,
+            "valid_auc_of_likelihood": 0.75,
+            "valid_users": 2,
+        }

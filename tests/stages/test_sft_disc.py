@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from llmi2i_cli.artifacts.features import CandidateRows
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.llm import discriminator_training, generator_training, positions
@@ -106,7 +107,7 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
 
     found = seen["positions"]
     last = dict(zip(users.tolist(), items.tolist(), strict=True))
-    asked = np.flatnonzero(np.isfinite(found.features[:, 4]))  # the generator's rank is known
+    asked = np.flatnonzero(np.isfinite(found.features["rank"]))  # the generator's rank is known
     n_proposed = int(np.searchsorted(found.candidate_ptr, asked[-1], side="right"))
     assert asked.tolist() == list(range(found.candidate_ptr[n_proposed]))
     assert set(found.users[:n_proposed]) < set(users)  # those whose held-back item it proposed
@@ -118,9 +119,10 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
         assert not set(found.candidates[at][~found.labels[at]].tolist()) & set(log.row(user).tolist())
     evidence = Evidence(past, read_catalogue(workdir).texts)
     position = np.repeat(np.arange(len(found.users)), np.diff(found.candidate_ptr))
-    expected = evidence.features(found.contexts, position, found.users[position], found.candidates, None, None)
-    np.testing.assert_allclose(found.features[:, :3], expected[:, :3], atol=1e-5)
-    assert (np.exp(found.features[asked, 4]).round() <= LIST_LENGTH).all()
+    expected = evidence.features(CandidateRows(found.contexts, position, found.users[position], found.candidates))
+    for name in ("bm25", "text", "popularity"):
+        np.testing.assert_allclose(found.features[name], expected[name], atol=1e-5)
+    assert (np.exp(found.features["rank"][asked]).round() <= LIST_LENGTH).all()
     assert seen["base"].llm.get_input_embeddings().num_embeddings == seen["base"].layout.size
 
 
@@ -132,7 +134,7 @@ def test_random_negatives_need_no_second_generator(workdir, monkeypatch, negativ
     found, log = seen["positions"], read_histories(workdir)
     assert found.labels.sum() == len(found.users)
     assert max(len(found.contexts.row(p)) for p in range(len(found.users))) == HISTORY
-    assert np.isnan(found.features[:, 3:]).all()
+    assert np.isnan(found.features["logprob"]).all() and np.isnan(found.features["rank"]).all()
     for p, user in enumerate(found.users[:50].tolist()):
         observed = found.candidates[found.rows(p)][0]
         assert observed in log.row(user)[-4:]
