@@ -28,4 +28,4 @@ def over_recent_items(candidates: CandidateRows, likeness: Likeness) -> NDArray[
     items = contexts.items[contexts.ptr[context_of[owner] + 1] - 1 - age]
     pairs = np.stack([items, candidates.items[owner]], axis=1).astype(np.int32)
     decayed: NDArray[np.float64] = likeness(pairs, candidates.users[owner].astype(np.int32)) * DECAY**age
-    return np.bincount(owner, decayed, minlength=len(candidates))
+    return np.bincount(owner, decayed, minlength=len(candidates)).astype(np.float64, copy=False)

@@ -20,6 +20,7 @@ from llmi2i_cli.llm.bases import Base, answer_tokens
 from llmi2i_cli.llm.calibration import calibrate
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions
+from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.judge import BUCKETS, CALIBRATION, Discriminator, judge_positions
 from llmi2i_cli.llm.packing import TokenSequence
@@ -29,7 +30,7 @@ from llmi2i_cli.llm.prompts import PromptPieces, discriminator_sequence
 from llmi2i_cli.llm.trainee import Trainee, prepare_trainee, train_and_save
 from llmi2i_cli.llm.training_options import resolve
 from llmi2i_cli.llm.training_place import TrainingPlace
-from llmi2i_cli.runs.processes import is_first
+from llmi2i_cli.runs.processes import from_first, is_first
 
 
 class DiscriminatorExamples:
@@ -108,7 +109,7 @@ def train_discriminator(
     if is_first():
         buckets.save(place.model / BUCKETS)
     if validation is not None:
-        facts["calibration"] = calibrate_checkpoint(discriminator, validation, buckets, place)
+        facts["calibration"] = from_first(lambda: calibrate_checkpoint(discriminator, validation, buckets, place))
     return {
         **facts,
         "positions": len(positions.users),
@@ -131,10 +132,13 @@ def order_figures(discriminator: Discriminator, validation: Positions, buckets: 
 def calibrate_checkpoint(
     discriminator: Discriminator, validation: Positions, buckets: Buckets, place: TrainingPlace
 ) -> dict[str, Any]:
-    """Put the confidence on its scale, beside the trained model; returns the calibration's figures."""
+    """Write the calibration of the confidence beside the saved model; returns its figures.
+
+    The `discriminator` judges as it will be loaded by `filter`, and stays so: of other precision are other log-odds.
+    """
+    ready_to_ask(discriminator.model)
     user_of_each = np.repeat(validation.users, np.diff(validation.candidate_ptr))
     odds = judge_positions(discriminator, validation, buckets)
     calibration, figures = calibrate(odds, validation.labels, user_of_each)
-    if is_first():
-        calibration.save(place.model / CALIBRATION)
+    calibration.save(place.model / CALIBRATION)
     return figures

@@ -20,13 +20,14 @@ from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import answer_tokens, load_checkpoint
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.generate import pad_token_of, pieces_of_card
+from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.packing import pack
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, discriminator_sequence
-from llmi2i_cli.runs.processes import local_rank
 
 BLOCK_USERS = 16  # users judged at a time: some thousand tokens, whose states a cache holds
+ATTENTION = "sdpa"  # flash attention has no mask that would keep candidates behind one history apart
 BUCKETS = "feature_buckets.json"
 CALIBRATION = "calibration.json"
 
@@ -89,17 +90,12 @@ def judge_positions(discriminator: Discriminator, positions: Positions, buckets:
     )
 
 
-def load_discriminator(
-    directory: Path, catalogue: Catalogue, profiles: Sequence[str], *, attention: str = "auto"
-) -> Discriminator:
+def load_discriminator(directory: Path, catalogue: Catalogue, profiles: Sequence[str]) -> Discriminator:
     """Load what `sft-disc` wrote, ready to judge. ArtifactError if it is damaged, foreign or of another catalogue."""
     remedy = "run `llmi2i sft-disc --force`"
-    attention = "sdpa" if attention == "auto" else attention  # candidates beside each other need a mask of their own
-    llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
+    llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=ATTENTION, remedy=remedy)
     yes, no = answer_tokens(tokenizer)
-    model = DiscriminatorModel(llm, card.layout, yes_token=yes, no_token=no).eval()
-    if torch.cuda.is_available():
-        model = model.to(f"cuda:{local_rank()}", torch.bfloat16)
+    model = ready_to_ask(DiscriminatorModel(llm, card.layout, yes_token=yes, no_token=no))
     return Discriminator(
         model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
     )

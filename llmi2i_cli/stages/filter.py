@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.evidence import FEATURES
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.llm.finetuning_options import check_discriminator_attention
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 
@@ -32,7 +31,6 @@ def filter_candidates(
     include_real: bool = False,
     shards: int = 1,
     shard: int = 1,
-    attention: str = "auto",
     force: bool = False,
 ) -> dict[str, Any] | None:
     """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
@@ -44,7 +42,6 @@ def filter_candidates(
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
-    check_discriminator_attention(attention)
     label = shard_label(shards, shard)
     options = {"min_confidence": min_confidence, "include_real": include_real}
     with stage_run(workdir, "filter", options=options, shard=label, force=force) as run:
@@ -54,7 +51,7 @@ def filter_candidates(
         from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
-        judge = _Judge(workdir, attention, min_confidence)
+        judge = _Judge(workdir, min_confidence)
         tables = [BlockedTable("scored", judge.n_candidate_blocks, judge.candidates_of_block, SCORED)]
         if include_real:
             tables.append(BlockedTable("scored-real", judge.n_real_blocks, judge.real_of_block, SCORED_REAL))
@@ -88,7 +85,7 @@ def check_known(names: Sequence[str], model: Path) -> None:
 class _Judge:
     """Everything that judging a block of users needs, loaded once."""
 
-    def __init__(self, workdir: Path, attention: str, min_confidence: float) -> None:
+    def __init__(self, workdir: Path, min_confidence: float) -> None:
         import numpy as np
         import polars as pl
 
@@ -102,7 +99,7 @@ class _Judge:
         model = workdir / "sft-disc" / "model"
         self.catalogue, self.user_ids = read_catalogue(workdir), read_user_ids(workdir)
         self.histories = read_histories(workdir)
-        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir), attention=attention)
+        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir))
         self.buckets = Buckets.load(model / BUCKETS, REMEDY)
         self.calibration = Calibration.load(model / CALIBRATION, REMEDY)
         check_known(self.buckets.names, model)

@@ -188,11 +188,12 @@ def _base(
 ) -> Base:
     """What the discriminator starts from. Never `sft-gen`'s own weights: they have memorised the Yes examples."""
     from llmi2i_cli.llm.bases import base_from_checkpoint, load_base
+    from llmi2i_cli.llm.judge import ATTENTION
 
     catalogue, rows = data.log.catalogue, {"seed": options.seed, "n_evidence": data.buckets.n_tokens}
     if held_back is not None and options.base_model is None:
-        return base_from_checkpoint(held_back, catalogue, attention="sdpa", remedy=REMEDY, **rows)
-    return load_base(options.base_model or generator.base_model, catalogue, attention="sdpa", **rows)
+        return base_from_checkpoint(held_back, catalogue, attention=ATTENTION, remedy=REMEDY, **rows)
+    return load_base(options.base_model or generator.base_model, catalogue, attention=ATTENTION, **rows)
 
 
 def _validation(workdir: Path, log: PreparedLog) -> Positions:

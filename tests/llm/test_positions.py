@@ -67,9 +67,8 @@ def test_at_random_every_position_is_judged_from_its_own_past(negatives):
         assert (found.features["user"][at] == user).all()
         assert (found.features["context"][at] == p).all()
     assert (found.features["candidate"] == found.candidates).all()
-    assert (
-        np.isnan(found.features["logprob"]).all() and np.isnan(found.features["rank"]).all()
-    )  # no generator was asked
+    for name in ("logprob", "rank"):
+        assert np.isnan(found.features[name]).all()  # no generator was asked
     again = positions_at_random(log, negatives, Described(), negatives_per_positive=6, seed=1)
     assert (again.candidates == found.candidates).all()
     other = positions_at_random(log, negatives, Described(), negatives_per_positive=6, seed=2)

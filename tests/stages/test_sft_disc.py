@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from llmi2i_cli.artifacts.features import CandidateRows
-from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles
 from llmi2i_cli.i2i.evidence import Evidence
-from llmi2i_cli.llm import discriminator_training, generator_training, positions
+from llmi2i_cli.llm import discriminator_training, generator_training, inference, positions
+from llmi2i_cli.llm.judge import judge_positions, load_discriminator
 from llmi2i_cli.llm.positions import HISTORY, LIST_LENGTH, hold_back_last
 from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import TINY_STAGES, run
@@ -159,6 +161,34 @@ def test_interrupted_twice_and_resumed_it_leaves_the_same_bytes(workdir, pipelin
     found, expected = contents(workdir), contents(pipeline)
     found.pop("log.jsonl"), expected.pop("log.jsonl")  # a checkpoint is a line of the log, and these have more
     assert found == expected
+
+
+def test_the_calibration_is_of_the_log_odds_that_filter_will_see(workdir, monkeypatch):
+    """As on a GPU, where a model is trained in one precision and asked in another."""
+    monkeypatch.setattr(inference, "device_and_dtype", lambda: (torch.device("cpu"), torch.bfloat16))
+    seen: dict = {}
+    calibrate, calibrate_checkpoint = discriminator_training.calibrate, discriminator_training.calibrate_checkpoint
+
+    def calibrate_seen(odds, *rest):
+        seen["odds"] = odds
+        return calibrate(odds, *rest)
+
+    def calibrate_checkpoint_seen(discriminator, validation, buckets, place):
+        seen.update(validation=validation, buckets=buckets)
+        return calibrate_checkpoint(discriminator, validation, buckets, place)
+
+    monkeypatch.setattr(discriminator_training, "calibrate", calibrate_seen)
+    monkeypatch.setattr(discriminator_training, "calibrate_checkpoint", calibrate_checkpoint_seen)
+    assert run("sft-disc", *GIVEN, "-w", workdir) == 0
+    catalogue, profiles = read_catalogue(workdir), read_profiles(workdir)
+
+    def odds_of_filter():
+        discriminator = load_discriminator(workdir / "sft-disc/model", catalogue, profiles)
+        return judge_positions(discriminator, seen["validation"], seen["buckets"])
+
+    np.testing.assert_array_equal(seen["odds"], odds_of_filter())
+    monkeypatch.undo()
+    assert (seen["odds"] != odds_of_filter()).mean() > 0.5  # float32 says otherwise
 
 
 def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, capsys):
