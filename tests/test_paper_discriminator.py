@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from llmi2i_cli.artifacts.features import Features
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.choices.evidence import FEATURES
+from llmi2i_cli.llm.auc import within_user_auc
 from llmi2i_cli.llm.calibration import fitting_half
-from llmi2i_cli.llm.judge import within_user_auc
 
 FOLDER = Path(__file__).parents[1] / "examples" / "paper"
 
@@ -34,7 +36,7 @@ def judged_of(paper, users, items, valid=(), test=(), *, confidences=None, featu
         ranks=(np.arange(n) % 5 + 1).astype(np.int32),
         logprobs=-np.arange(n, dtype=np.float32),
         confidences=np.linspace(0, 1, n, dtype=np.float32) if confidences is None else confidences,
-        features=np.zeros((n, 5), np.float32) if features is None else features,
+        features=Features(tuple(FEATURES), np.zeros((n, 5), np.float32) if features is None else features),
         observed={name: np.isin(np.arange(n), rows) for name, rows in (("valid", valid), ("test", test))},
     )
 

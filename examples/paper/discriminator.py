@@ -29,7 +29,7 @@ from llmi2i_cli.evaluation.retrieve import retrieve
 from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, best_recent, read_held_out, recall_by_recent
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
-from llmi2i_cli.llm.judge import user_aucs
+from llmi2i_cli.llm.auc import user_aucs
 
 RECALL_NUMBERS = (1, 3, 5, 10, 20)
 STRATEGIES: tuple[tuple[str, int | None], ...] = (("append", None), ("pseudo-user", 5), ("pseudo-user", None))

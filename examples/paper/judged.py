@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.features import CandidateRows, Features
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_user_ids, with_index
 from llmi2i_cli.artifacts.schemas import read_artifact
@@ -26,7 +27,7 @@ class Judged:
     users : int64 (n,), non-decreasing
     items, ranks : int32 (n,)
     logprobs, confidences : float32 (n,)
-    features : float32 (n, n_features), the evidence that the discriminator reads, columns as in `i2i.evidence`
+    features : the evidence of `choices.evidence`
     observed : per split (valid, test) bool (n,): the user has this item in the split
     """
 
@@ -36,7 +37,7 @@ class Judged:
     ranks: NDArray[np.int32]
     logprobs: NDArray[np.float32]
     confidences: NDArray[np.float32]
-    features: NDArray[np.float32]
+    features: Features
     observed: dict[str, NDArray[np.bool_]]
 
     def listed(self, split: str) -> NDArray[np.bool_]:
@@ -72,7 +73,7 @@ def read_judged(workdir: Path) -> Judged:
         ranks=ranks,
         logprobs=logprobs,
         confidences=frame["confidence"].to_numpy(),
-        features=Evidence(train, catalogue.texts).features(train, users, users, items, logprobs, ranks),
+        features=Evidence(train, catalogue.texts).features(CandidateRows(train, users, users, items, logprobs, ranks)),
         observed=observed,
     )
 

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.features import CandidateRows
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.artifacts.schemas import read_artifact
-from llmi2i_cli.i2i.evidence import FEATURES, Evidence
+from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.llm.positions import HISTORY
 
 HELD_OUT = 2  # leave-last-two: the last items of a line stay where they are
@@ -68,10 +69,10 @@ def signs_of_noise(workdir: Path) -> dict[str, NDArray[np.floating[Any]]]:
     histories = read_histories(workdir)
     places = np.arange(len(histories.items))
     facts = Evidence(histories, read_catalogue(workdir).texts).features(
-        histories.around(places, HISTORY), places, histories.user_of_each(), histories.items, None, None
+        CandidateRows(histories.around(places, HISTORY), places, histories.user_of_each(), histories.items)
     )
     judged = read_artifact(workdir, "filter/scored-real.parquet")
-    alone = {name: -facts[:, FEATURES.index(name)] for name in ("popularity", "bm25", "text")}
+    alone = {name: -facts[name] for name in ("popularity", "bm25", "text")}
     return {"discriminator": 1 - judged["confidence"].to_numpy(), **alone}
 
 

@@ -13,7 +13,6 @@ from judged import Judged, pointers
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from llmi2i_cli.i2i.evidence import FEATURES
 from llmi2i_cli.llm.calibration import balanced_weights, fitting_half
 
 PENALTY = 1e-4  # of the squared weights: keeps them finite, no more
@@ -22,8 +21,8 @@ SIGNS = {"rank": -1.0}  # what is better when it is less
 
 def scores_by(judged: Judged) -> dict[str, NDArray[np.float64]]:
     """Every way to order candidates, (n,) each: higher is better."""
-    features = standardised(judged.features)
-    signs = np.array([SIGNS.get(name, 1.0) for name in FEATURES])
+    features = standardised(judged.features.values)
+    signs = np.array([SIGNS.get(name, 1.0) for name in judged.features.names])
     return {
         "likelihood": judged.logprobs.astype(np.float64),
         "discriminator": judged.confidences.astype(np.float64),

@@ -189,6 +189,26 @@ def read_fused(workdir: Path) -> tuple[Histories, pl.Series]:
     return to_histories(frame, user_ids, item_ids, path), user_ids
 
 
+@dataclass(frozen=True)
+class PreparedLog:
+    """What a language model learns from.
+
+    Attributes
+    ----------
+    profiles : of each user, empty where there is none
+    histories : the train interactions, one row a user
+    """
+
+    catalogue: Catalogue
+    profiles: list[str]
+    histories: Histories
+
+
+def read_prepared(workdir: Path) -> PreparedLog:
+    """Read what ``prepare/`` lets a language model learn from: train interactions alone."""
+    return PreparedLog(read_catalogue(workdir), read_profiles(workdir), read_histories(workdir))
+
+
 def has_split(workdir: Path, split: str) -> bool:
     """Whether the prepared log holds interactions of `split`."""
     path = "prepare/interactions.parquet"

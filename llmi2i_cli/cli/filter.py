@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, JudgesAttention, Shard, Shards, Workdir
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Shard, Shards, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
 
@@ -19,7 +19,6 @@ def filter_candidates(
     include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions, too.")] = False,
     shards: Shards = 1,
     shard: Shard = 1,
-    attention: JudgesAttention = "auto",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +34,6 @@ def filter_candidates(
         include_real=include_real,
         shards=shards,
         shard=shard,
-        attention=attention,
         force=force,
     )
     print_manifest(manifest, as_json)

@@ -37,10 +37,6 @@ Attention = Annotated[
     finetuning_options.Attention,
     typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),
 ]
-JudgesAttention = Annotated[
-    finetuning_options.Attention,
-    typer.Option(help="Attention kernel; auto is sdpa: flash_attention_2 cannot keep candidates apart."),
-]
 Template = Annotated[
     Path | None, typer.Option(help="Text with {profile} and {history} to replace the prompt.", dir_okay=False)
 ]

@@ -15,7 +15,6 @@ from llmi2i_cli.cli.options import (
     Epochs,
     Force,
     GradientAccumulation,
-    JudgesAttention,
     LearningRate,
     MaxLength,
     Resume,
@@ -47,7 +46,6 @@ def sft_disc(
     max_length: MaxLength = DiscriminatorOptions.max_length,
     seed: Seed = DiscriminatorOptions.seed,
     deepspeed: DeepSpeed = DiscriminatorOptions.deepspeed,
-    attention: JudgesAttention = DiscriminatorOptions.attention,
     template: Template = DiscriminatorOptions.template,
     checkpoint_steps: CheckpointSteps = DiscriminatorOptions.checkpoint_steps,
     resume: Resume = True,
@@ -71,7 +69,6 @@ def sft_disc(
         max_length=max_length,
         seed=seed,
         deepspeed=deepspeed,
-        attention=attention,
         template=template,
         checkpoint_steps=checkpoint_steps,
     )

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "llmi2i.json"
+Role = Literal["generator", "discriminator"]
 MAX_TITLE_TOKENS = 32
 
 
@@ -39,11 +40,13 @@ class Base:
 
     Attributes
     ----------
+    spec : the preset, directory or hub id that it was made from, be it by way of a checkpoint of ours
     titles : title tokens of each item, for prompts
     title_words : title tokens whose embeddings are part of the item vectors while training (a fresh preset), or None
     from_scratch : a preset, fresh or trained: its prompt is the bare history
     """
 
+    spec: str
     llm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     layout: TokenLayout
@@ -67,7 +70,7 @@ class Base:
 class Card:
     """What ``llmi2i.json`` says of a checkpoint."""
 
-    role: str
+    role: Role
     base_model: str
     base_vocab: int
     n_items: int
@@ -122,7 +125,7 @@ def load_base(spec: str, catalogue: Catalogue, *, attention: str, seed: int, n_e
     layout = TokenLayout(base_vocab, catalogue.n_items, n_evidence)
     titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
     _add_item_rows(llm, layout, titles, seed)
-    return Base(llm, tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
+    return Base(spec, llm, tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
 
 
 def _from_preset(
@@ -149,7 +152,7 @@ def _from_preset(
     )
     titles = tokenize_distinct(tokenizer, texts, MAX_TITLE_TOKENS)
     llm = LlamaForCausalLM(config)
-    return Base(llm, tokenizer, layout, titles, titles, from_scratch=True, defaults=preset.training)
+    return Base(preset.name, llm, tokenizer, layout, titles, titles, from_scratch=True, defaults=preset.training)
 
 
 def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -214,7 +217,9 @@ def base_from_checkpoint(
     _add_evidence_rows(llm, layout, seed)
     titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
     defaults = PRESETS[card.base_model].training if card.base_model in PRESETS else PRETRAINED
-    return Base(llm, tokenizer, layout, titles, None, from_scratch=card.from_scratch, defaults=defaults)
+    return Base(
+        card.base_model, llm, tokenizer, layout, titles, None, from_scratch=card.from_scratch, defaults=defaults
+    )
 
 
 @torch.no_grad()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.features import Features
 from llmi2i_cli.errors import ArtifactError
 
 
@@ -18,33 +20,41 @@ class Buckets:
 
     Attributes
     ----------
-    edges : per feature, the inner edges, ascending
+    edges : by feature, in the order of their tokens, the inner edges, ascending
     """
 
-    edges: tuple[tuple[float, ...], ...]
+    edges: Mapping[str, tuple[float, ...]]
 
     BUCKETS_PER_FEATURE = 16
 
     @classmethod
-    def fit(cls, features: NDArray[np.float32]) -> Buckets:
-        """Edges at the quantiles of `features`, float32 (n, n_features)."""
+    def fit(cls, features: Features) -> Buckets:
+        """Edges at the quantiles of what is known of each feature."""
         shares = np.arange(1, cls.BUCKETS_PER_FEATURE - 1) / (cls.BUCKETS_PER_FEATURE - 1)
-        known = (column[~np.isnan(column)] for column in features.T)
-        return cls(tuple(tuple(np.unique(np.quantile(c, shares)).tolist()) if len(c) else () for c in known))
+        edges = {}
+        for name in features.names:
+            known = features[name][~np.isnan(features[name])]
+            edges[name] = tuple(np.unique(np.quantile(known, shares)).tolist()) if len(known) else ()
+        return cls(edges)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features."""
+        return tuple(self.edges)
 
     @property
     def n_tokens(self) -> int:
         return len(self.edges) * self.BUCKETS_PER_FEATURE
 
-    def tokens(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Evidence token numbers, int32 (n, n_features): feature times buckets plus bucket."""
-        columns = []
-        for feature, edges in enumerate(self.edges):
-            values = features[:, feature]
+    def tokens(self, features: Features) -> NDArray[np.int32]:
+        """Evidence token numbers, int32 (n, n_features): place of the feature times buckets plus bucket."""
+        tokens = np.empty((len(features), len(self.edges)), np.int32)
+        for place, (name, edges) in enumerate(self.edges.items()):
+            values = features[name]
             bucket = np.searchsorted(np.asarray(edges, np.float32), values, side="right")
             bucket = np.where(np.isnan(values), self.BUCKETS_PER_FEATURE - 1, bucket)
-            columns.append(bucket + feature * self.BUCKETS_PER_FEATURE)
-        return np.stack(columns, axis=1).astype(np.int32)
+            tokens[:, place] = bucket + place * self.BUCKETS_PER_FEATURE
+        return tokens
 
     def save(self, path: Path) -> None:
         """Write the edges as JSON."""
@@ -55,6 +65,6 @@ class Buckets:
         """Read what `save` wrote; ArtifactError if it is damaged."""
         try:
             edges = json.loads(path.read_text(encoding="utf-8"))["edges"]
-            return cls(tuple(tuple(float(edge) for edge in feature) for feature in edges))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls({name: tuple(float(edge) for edge in inner) for name, inner in edges.items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} is missing or damaged: {remedy}") from error

@@ -31,34 +31,10 @@ from llmi2i_cli.llm.batches import Batches, Collator, Examples, Indices, Shares
 from llmi2i_cli.llm.checkpoints import COMPLETE, keep, load_weights, logged_figures, start_from
 from llmi2i_cli.llm.deepspeed_config import deepspeed_config
 from llmi2i_cli.llm.item_model import ItemModel
+from llmi2i_cli.llm.training_options import TrainingOptions
+from llmi2i_cli.llm.training_place import TrainingPlace
 from llmi2i_cli.runs.processes import from_first, is_first, rank, world_size
 from llmi2i_cli.runs.progress import notice
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train. `batch_size` counts users a step over all processes and accumulation steps."""
-
-    epochs: float
-    learning_rate: float
-    batch_size: int
-    weight_decay: float
-    warmup_share: float
-    seed: int
-    gradient_accumulation: int = 1
-    deepspeed: Path | None = None
-    checkpoint_steps: int = 0  # 0: once an epoch
-    best_by: str | None = None  # figure of the evaluation by which the best epoch's weights are kept; None: the last's
-    patience: int = 0  # epochs without a better figure before the training ends; 0: it goes through
-    stop_after: float | None = None  # epochs; the schedule is still that of all
-
-    def ends_at(self, state: TrainerState) -> bool:
-        """Whether a training that has come this far is over, be it before all its epochs."""
-        since_best = state.global_step - (state.best_global_step or state.global_step)
-        stop_after = self.epochs if self.stop_after is None else self.stop_after
-        return (bool(self.patience) and since_best >= self.patience * state.save_steps) or (
-            state.global_step >= stop_after * state.save_steps
-        )
 
 
 @dataclass(frozen=True)
@@ -111,8 +87,8 @@ class _Trainer(Trainer):
 class _Watch(TrainerCallback):
     """Progress, the log file, marks on complete checkpoints, and an early end when the loss is no number."""
 
-    def __init__(self, log: Path, options: TrainingOptions, on_step: Callable[[int, int, str], None]) -> None:
-        self.log, self.options, self.on_step = log, options, on_step
+    def __init__(self, options: TrainingOptions, place: TrainingPlace) -> None:
+        self.options, self.place = options, place
         self.text = ""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -121,7 +97,7 @@ class _Watch(TrainerCallback):
         # All of a step is logged before it is saved: weights that are no numbers are never saved, and a run that is
         # killed and resumed logs the same lines.
         control.should_log |= control.should_save
-        self.on_step(state.global_step, state.max_steps, self.text)
+        self.place.on_step(state.global_step, state.max_steps, self.text)
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
@@ -153,7 +129,7 @@ class _Watch(TrainerCallback):
     def _write(self, state: TrainerState, **entry: Any) -> None:
         if not state.is_world_process_zero:
             return
-        with self.log.open("a", encoding="utf-8") as handle:
+        with self.place.log.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({"step": state.global_step, "epoch": round(state.epoch or 0, 4), **entry}) + "\n")
 
 
@@ -175,24 +151,17 @@ def fine_tune(
     model: ItemModel,
     examples: Examples,
     options: TrainingOptions,
+    place: TrainingPlace,
     *,
-    directory: Path,
-    log: Path,
     pad_token: int,
-    resume: bool = True,
-    on_step: Callable[[int, int, str], None] = lambda done, total, text: None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
 ) -> Outcome:
-    """Train `model` in place, going on from the last complete checkpoint in `directory`.
+    """Train `model` in place, going on from the last complete checkpoint of the `place`.
 
     With `evaluate` the weights are those of the best epoch by ``options.best_by``, else of the last.
 
     Parameters
     ----------
-    directory : of the checkpoints
-    log : JSONL, one line every few steps (step, epoch, loss, learning_rate, gradient_norm) and one an epoch for
-        `evaluate`
-    on_step : called with steps done, steps in all and a text with the loss
     evaluate : called at the end of each epoch, in evaluation mode; its figures are logged
 
     Raises
@@ -214,7 +183,7 @@ def fine_tune(
     best_by = options.best_by if evaluate else None
     os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # a training before this one may have left it behind
     arguments = _Arguments(
-        output_dir=str(directory),
+        output_dir=str(place.checkpoints),
         num_train_epochs=options.epochs,
         learning_rate=options.learning_rate,
         per_device_train_batch_size=-(-part_size // world_size()),
@@ -253,11 +222,11 @@ def fine_tune(
         train_dataset=Indices(len(examples)),
         eval_dataset=Indices(0),  # the Trainer asks for one; `judge` has its own
         data_collator=Collator(examples, pad_token),
-        callbacks=[_Watch(log, options, on_step)],
+        callbacks=[_Watch(options, place)],
     )
     trainer.remove_callback(_printer())
-    done_before = from_first(lambda: start_from(directory, log, resume))
-    checkpoint = directory / f"checkpoint-{done_before}" if done_before else None
+    done_before = from_first(lambda: start_from(place.checkpoints, place.log, place.resume))
+    checkpoint = place.checkpoints / f"checkpoint-{done_before}" if done_before else None
     state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)) if checkpoint else None
     if state is None or not options.ends_at(state):
         if not is_first():
@@ -274,11 +243,11 @@ def fine_tune(
     model.float().eval()  # DeepSpeed may have made it bfloat16
     chosen_step = (best_by and state.best_global_step) or state.global_step
     if chosen_step != trainer.state.global_step:
-        load_weights(model, directory / f"checkpoint-{chosen_step}")
+        load_weights(model, place.checkpoints / f"checkpoint-{chosen_step}")
     return Outcome(
         steps_this_run=state.global_step - done_before,
         chosen_epoch=round(chosen_step / steps_per_epoch, 4),
-        figures=from_first(lambda: logged_figures(log, chosen_step)) if evaluate else {},
+        figures=from_first(lambda: logged_figures(place.log, chosen_step)) if evaluate else {},
     )
 
 

@@ -44,7 +44,6 @@ class FineTuningOptions:
     max_length: int | None = None
     seed: int = 42
     deepspeed: Path | None = None
-    attention: Attention = "auto"
     template: Path | None = None
     checkpoint_steps: int = 0
 
@@ -68,6 +67,7 @@ class GeneratorOptions(FineTuningOptions):
 
     Attributes
     ----------
+    attention : the attention kernel
     alpha, beta : loss weight of a long-tail target and of any other, eq. (2) of the paper
     patience : epochs without a better validation figure before the training ends; 0: all epochs
     softmax : items that a target is compared with: all, or a sample
@@ -75,6 +75,7 @@ class GeneratorOptions(FineTuningOptions):
     """
 
     base_model: str = "llama-tiny"
+    attention: Attention = "auto"
     alpha: float = 4.0
     beta: float = 1.0
     patience: int = 0
@@ -125,7 +126,6 @@ class DiscriminatorOptions(FineTuningOptions):
         if self.negatives_per_positive < 1:
             raise UsageError(f"--negatives-per-positive must be at least 1, not {self.negatives_per_positive}")
         super().check()
-        check_discriminator_attention(self.attention)
 
 
 def check_positive(**options: float | None) -> None:
@@ -133,12 +133,3 @@ def check_positive(**options: float | None) -> None:
     for name, value in options.items():
         if value is not None and not value > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above 0, not {value}")
-
-
-def check_discriminator_attention(attention: str) -> None:
-    """UsageError for flash_attention_2: it has no mask that would keep candidates behind one history apart."""
-    if attention == "flash_attention_2":
-        raise UsageError(
-            "the discriminator reads many candidates behind one history, and flash_attention_2 cannot keep them apart: "
-            "use --attention auto or sdpa"
-        )

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import Card, load_checkpoint
+from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence, pack
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
-from llmi2i_cli.runs.processes import local_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -135,9 +135,7 @@ def load_generator(
     """Load what `sft-gen` wrote, ready to rank. ArtifactError if it is damaged, foreign or of another catalogue."""
     remedy = "run `llmi2i sft-gen --force`"
     llm, tokenizer, card = load_checkpoint(directory, catalogue.ids, attention=attention, remedy=remedy)
-    model = GeneratorModel(llm, card.layout).eval()
-    if torch.cuda.is_available():
-        model = model.to(f"cuda:{local_rank()}", torch.bfloat16)
+    model = ready_to_ask(GeneratorModel(llm, card.layout))
     return Generator(
         model, pieces_of_card(card, tokenizer, catalogue, profiles), pad_token_of(tokenizer), card.max_length
     )

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.features import CandidateRows, Describe, Features
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm.generate import Generator, rank_users
 
 HISTORY = 10  # interactions shown before a candidate, as in `synthesize`
 LIST_LENGTH = 30  # candidates of a generator a user, as in `synthesize`
 POSITIONS_PER_USER = 4  # latest positions that are judged when negatives are drawn at random
-
-
-class Describe(Protocol):
-    """Features of candidates, float32 (n, n_features); `i2i.evidence.Evidence.features` is one."""
-
-    def __call__(
-        self,
-        contexts: Histories,
-        context_of: NDArray[np.integer],
-        users: NDArray[np.integer],
-        candidates: NDArray[np.int32],
-        logprobs: NDArray[np.float32] | None,
-        ranks: NDArray[np.integer] | None,
-    ) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class Positions:
     candidate_ptr : int64 (P + 1,); position p has the candidates candidate_ptr[p] .. candidate_ptr[p + 1] - 1
     candidates : int32 (C,)
     labels : bool (C,), True = observed
-    features : float32 (C, n_features)
+    features : of the C candidates
     """
 
     users: NDArray[np.int64]
@@ -51,24 +38,33 @@ class Positions:
     candidate_ptr: NDArray[np.int64]
     candidates: NDArray[np.int32]
     labels: NDArray[np.bool_]
-    features: NDArray[np.float32]
+    features: Features
 
     def rows(self, position: int) -> slice:
         return slice(int(self.candidate_ptr[position]), int(self.candidate_ptr[position + 1]))
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
-        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "contexts"}
-        contexts = self.contexts
-        np.savez(path, context_ptr=contexts.ptr, context_items=contexts.items, n_items=contexts.n_items, **arrays)
+        contexts, features = self.contexts, self.features
+        own: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        np.savez(
+            path,
+            context_ptr=contexts.ptr,
+            context_items=contexts.items,
+            n_items=contexts.n_items,
+            feature_names=np.array(features.names, str),
+            feature_values=features.values,
+            **own,
+        )
 
     @classmethod
     def load(cls, path: Path) -> Positions:
         """Read what `save` wrote."""
         with np.load(path) as found:
-            contexts = Histories(found["context_ptr"], found["context_items"], int(found["n_items"]))
-            own = {field.name: found[field.name] for field in fields(cls) if field.name != "contexts"}
-        return cls(contexts=contexts, **own)
+            arrays = {name: found[name] for name in found.files}
+        contexts = Histories(arrays.pop("context_ptr"), arrays.pop("context_items"), int(arrays.pop("n_items")))
+        features = Features(tuple(arrays.pop("feature_names").tolist()), arrays.pop("feature_values"))
+        return cls(contexts=contexts, features=features, **arrays)
 
 
 def hold_back_last(histories: Histories) -> tuple[Histories, NDArray[np.int64], NDArray[np.int32]]:
@@ -127,8 +123,8 @@ def positions_of_generator(
     ranks = np.broadcast_to(np.arange(1, LIST_LENGTH + 1), listed.shape)
     contexts = past.take(users)
     position = np.repeat(np.arange(len(users)), drawn.sum(axis=1))
-    features = describe(contexts, position, users[position], listed[drawn], logprobs[drawn], ranks[drawn])
-    return Positions(users, contexts, _pointers(drawn), listed[drawn], labels[drawn], features)
+    rows = CandidateRows(contexts, position, users[position], listed[drawn], logprobs[drawn], ranks[drawn])
+    return Positions(users, contexts, _pointers(drawn), rows.items, labels[drawn], describe(rows))
 
 
 def positions_at_random(
@@ -157,8 +153,8 @@ def positions_at_random(
     labels[:, 0] = True
     usable = labels | ~_owned(histories, np.broadcast_to(users[:, None], candidates.shape), candidates)
     position = np.repeat(np.arange(len(users)), usable.sum(axis=1))
-    features = describe(contexts, position, users[position], candidates[usable], None, None)
-    return Positions(users, contexts, _pointers(usable), candidates[usable], labels[usable], features)
+    rows = CandidateRows(contexts, position, users[position], candidates[usable])
+    return Positions(users, contexts, _pointers(usable), rows.items, labels[usable], describe(rows))
 
 
 def positions_held_back(
@@ -183,8 +179,8 @@ def positions_held_back(
     usable = labels | ~(owned | (candidates == items[:, None]))
     contexts = past.take(users)
     position = np.repeat(np.arange(len(users)), usable.sum(axis=1))
-    features = describe(contexts, position, users[position], candidates[usable], None, None)
-    return Positions(users, contexts, _pointers(usable), candidates[usable], labels[usable], features)
+    rows = CandidateRows(contexts, position, users[position], candidates[usable])
+    return Positions(users, contexts, _pointers(usable), rows.items, labels[usable], describe(rows))
 
 
 def joined(first: Positions, second: Positions) -> Positions:
@@ -200,7 +196,7 @@ def joined(first: Positions, second: Positions) -> Positions:
         np.concatenate([first.candidate_ptr, first.candidate_ptr[-1] + second.candidate_ptr[1:]]),
         np.concatenate([first.candidates, second.candidates]),
         np.concatenate([first.labels, second.labels]),
-        np.concatenate([first.features, second.features]),
+        Features(first.features.names, np.concatenate([first.features.values, second.features.values])),
     )
 
 

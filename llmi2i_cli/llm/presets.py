@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-STEPS_PER_EPOCH = 40
 FEWEST_USERS_A_STEP = 16
 
 
@@ -19,8 +18,8 @@ FEWEST_USERS_A_STEP = 16
 class TrainingDefaults:
     """How a base is trained unless the user says otherwise.
 
-    `batch_size` counts users a step; `max_length` tokens a user; dropout acts on embeddings and on the last hidden
-    state.
+    `batch_size` counts users a step, and is halved for a small log that would have fewer than `fewest_steps` an epoch;
+    `max_length` counts tokens a user; dropout acts on embeddings and on the last hidden state.
     """
 
     epochs: float
@@ -30,11 +29,12 @@ class TrainingDefaults:
     weight_decay: float
     warmup_share: float
     dropout: float
+    fewest_steps: int = 40
 
     def batch_size_for(self, n_examples: int) -> int:
-        """`batch_size`, halved while an epoch has fewer than 40 steps: a small log needs as many steps as another."""
+        """`batch_size`, halved while an epoch has too few steps: a small log needs as many steps as another."""
         size = self.batch_size
-        while size > FEWEST_USERS_A_STEP and -(-n_examples // size) < STEPS_PER_EPOCH:
+        while size > FEWEST_USERS_A_STEP and -(-n_examples // size) < self.fewest_steps:
             size //= 2
         return size
 
@@ -94,4 +94,6 @@ def discriminator_defaults(generator: TrainingDefaults, from_scratch: bool) -> T
     """How a discriminator is trained on a base with these defaults; a preset needs fewer, gentler steps."""
     if not from_scratch:
         return generator
-    return replace(generator, epochs=2, learning_rate=5e-4, batch_size=64, dropout=0.2, warmup_share=0.1)
+    return replace(
+        generator, epochs=2, learning_rate=5e-4, batch_size=64, dropout=0.2, warmup_share=0.1, fewest_steps=0
+    )

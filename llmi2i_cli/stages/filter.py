@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.errors import UsageError
-from llmi2i_cli.llm.finetuning_options import check_discriminator_attention
+from llmi2i_cli.choices.evidence import FEATURES
+from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from llmi2i_cli.artifacts.features import CandidateRows
     from llmi2i_cli.llm.calibration import Calibration
 
+REMEDY = "run `llmi2i sft-disc --force`"
 USERS_PER_BLOCK = 1024
 CANDIDATES_PATH = "synthesize/candidates.parquet"
 
@@ -28,7 +31,6 @@ def filter_candidates(
     include_real: bool = False,
     shards: int = 1,
     shard: int = 1,
-    attention: str = "auto",
     force: bool = False,
 ) -> dict[str, Any] | None:
     """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
@@ -40,7 +42,6 @@ def filter_candidates(
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
-    check_discriminator_attention(attention)
     label = shard_label(shards, shard)
     options = {"min_confidence": min_confidence, "include_real": include_real}
     with stage_run(workdir, "filter", options=options, shard=label, force=force) as run:
@@ -50,7 +51,7 @@ def filter_candidates(
         from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
-        judge = _Judge(workdir, attention, min_confidence)
+        judge = _Judge(workdir, min_confidence)
         tables = [BlockedTable("scored", judge.n_candidate_blocks, judge.candidates_of_block, SCORED)]
         if include_real:
             tables.append(BlockedTable("scored-real", judge.n_real_blocks, judge.real_of_block, SCORED_REAL))
@@ -71,10 +72,20 @@ def _kept(path: Path) -> int:
     return int(pl.scan_parquet(path, glob=False).select(pl.col("keep").sum()).collect().item())
 
 
+def check_known(names: Sequence[str], model: Path) -> None:
+    """ArtifactError if a discriminator reads a feature that the table of evidence does not have (any more)."""
+    unknown = [name for name in names if name not in FEATURES]
+    if unknown:
+        raise ArtifactError(
+            f"{model} was trained with other features ({', '.join(unknown)}) than there are now "
+            f"({', '.join(FEATURES)}): {REMEDY}"
+        )
+
+
 class _Judge:
     """Everything that judging a block of users needs, loaded once."""
 
-    def __init__(self, workdir: Path, attention: str, min_confidence: float) -> None:
+    def __init__(self, workdir: Path, min_confidence: float) -> None:
         import numpy as np
         import polars as pl
 
@@ -94,10 +105,11 @@ class _Judge:
         model = workdir / "sft-disc" / "model"
         self.catalogue, self.user_ids = read_catalogue(workdir), read_user_ids(workdir)
         self.histories = read_histories(workdir)
-        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir), attention=attention)
-        self.buckets = Buckets.load(model / BUCKETS, "run `llmi2i sft-disc --force`")
-        self.calibration = Calibration.load(model / CALIBRATION, "run `llmi2i sft-disc --force`")
-        self.evidence = Evidence(self.histories, self.catalogue.texts)
+        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir))
+        self.buckets = Buckets.load(model / BUCKETS, REMEDY)
+        self.calibration = Calibration.load(model / CALIBRATION, REMEDY)
+        check_known(self.buckets.names, model)
+        self.evidence = Evidence(self.histories, self.catalogue.texts, self.buckets.names)
         self.min_confidence = min_confidence
         self.workdir = workdir
         self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
@@ -113,6 +125,7 @@ class _Judge:
         """Scored candidates of the block's users, in the file's order."""
         import numpy as np
 
+        from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.artifacts.prepared import with_index
         from llmi2i_cli.artifacts.schemas import collect_artifact
 
@@ -127,10 +140,10 @@ class _Judge:
         users, ptr = row_users[starts], np.append(starts, len(row_users))
         position = np.repeat(np.arange(len(users)), np.diff(ptr))
         contexts = self.histories.take(users)
-        features = self.evidence.features(
+        rows = CandidateRows(
             contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
         )
-        return frame.with_columns(self._verdicts(users, contexts, ptr, items, features, self.calibration))
+        return frame.with_columns(self._verdicts(users, ptr, rows, self.calibration))
 
     def real_of_block(self, block: int) -> pl.DataFrame:
         """Scored train interactions of the block's users: each judged from the user's others nearest to it.
@@ -141,6 +154,7 @@ class _Judge:
         import numpy as np
         import polars as pl
 
+        from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.llm.calibration import Calibration
         from llmi2i_cli.llm.positions import HISTORY
 
@@ -149,7 +163,7 @@ class _Judge:
         users = np.repeat(np.arange(first, last), self.histories.lengths[first:last])
         contexts, items = self.histories.around(places, HISTORY), self.histories.items[places]
         each = np.arange(len(places))
-        features = self.evidence.features(contexts, each, users, items, None, None)
+        rows = CandidateRows(contexts, each, users, items)
         frame = pl.DataFrame(
             {
                 "user_id": self.user_ids.gather(users),
@@ -158,25 +172,25 @@ class _Judge:
             }
         )
         # The calibration is of what a generator proposes, against the rest of its list: not of these.
-        verdicts = self._verdicts(users, contexts, np.append(each, len(places)), items, features, Calibration())
+        verdicts = self._verdicts(users, np.append(each, len(places)), rows, Calibration())
         # Of a user with a single interaction nothing is known that could speak against it.
         return frame.with_columns(verdicts).with_columns(keep=pl.col("keep") | pl.Series(contexts.lengths == 0))
 
     def _verdicts(
         self,
         users: NDArray[np.int64],
-        contexts: Any,
         ptr: NDArray[np.int64],
-        items: NDArray[np.int32],
-        features: NDArray[np.float32],
+        rows: CandidateRows,
         calibration: Calibration,
     ) -> list[pl.Series]:
+        """Columns label, confidence and keep; the candidates of the p-th of `users` are ptr[p] .. ptr[p + 1] - 1."""
         import numpy as np
         import polars as pl
 
         from llmi2i_cli.llm.judge import judge
 
-        odds = judge(self.discriminator, users, contexts, ptr, items, self.buckets.tokens(features))
+        tokens = self.buckets.tokens(self.evidence.features(rows))
+        odds = judge(self.discriminator, users, rows.contexts, ptr, rows.items, tokens)
         confidence = calibration.confidence(odds)
         yes = confidence > 0.5
         return [

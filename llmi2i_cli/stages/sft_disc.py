@@ -14,24 +14,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.evidence import FEATURES
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.processes import from_first, world_size
 from llmi2i_cli.runs.progress import notice, progress_bar
-from llmi2i_cli.runs.workdir import StageRun, stage_run
+from llmi2i_cli.runs.workdir import stage_run
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.histories import Histories
-    from llmi2i_cli.artifacts.prepared import Catalogue
+    from llmi2i_cli.artifacts.prepared import PreparedLog
     from llmi2i_cli.llm.bases import Base
-    from llmi2i_cli.llm.feature_tokens import Buckets
+    from llmi2i_cli.llm.discriminator_training import DiscriminatorData
     from llmi2i_cli.llm.positions import Positions
 
 REMEDY = "run `llmi2i sft-disc --force`"
@@ -46,73 +48,36 @@ def sft_disc(
     """
     options.check()
     trained = _generator_manifest(workdir)
-    decisive = {**options.decisive(), "generator": trained["options"]}
+    decisive = {**options.decisive(), "generator": trained["options"], "features": list(FEATURES)}
     generator_options = GeneratorOptions.from_manifest(trained["options"])
     files = [*options.own_files(), *generator_options.own_files()]
     with stage_run(workdir, "sft-disc", options=decisive, files=files, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.artifacts.prepared import has_split, read_prepared
+        from llmi2i_cli.llm.discriminator_training import DiscriminatorData, train_discriminator
         from llmi2i_cli.llm.feature_tokens import Buckets
-        from llmi2i_cli.llm.finetune import TrainingOptions
-        from llmi2i_cli.llm.judge import train_discriminator
-        from llmi2i_cli.llm.presets import discriminator_defaults
-        from llmi2i_cli.llm.prompts import BARE, read_template
+        from llmi2i_cli.llm.training_place import TrainingPlace
 
-        catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
+        log = read_prepared(workdir)
         held_back = None
         if options.negatives == "generator":
-            held_back = _held_back_generator(
-                generator_options, trained["chosen_epoch"], run, catalogue, profiles, histories, resume
-            )
-        positions = _of_first(
-            run.partial / "positions.npz", lambda: _positions(held_back, catalogue, profiles, histories, options)
-        )
+            held_back = _held_back_generator(generator_options, trained["chosen_epoch"], log, run.partial, resume)
+        positions = _of_first(run.partial / "positions.npz", lambda: _positions(held_back, log, options))
         if not positions.labels.any():
             raise ArtifactError(
                 "no example to learn from: no held-back interaction is among the generator's candidates; "
                 "train the generator longer, or use --negatives uniform"
             )
-        buckets = Buckets.fit(positions.features)
-        spec = options.base_model or generator_options.base_model
-        base = _base(spec, None if options.base_model else held_back, catalogue, buckets, options.seed)
-        defaults = discriminator_defaults(base.defaults, base.from_scratch)
-        bare = base.from_scratch and options.template is None
         validation = None
         if has_split(workdir, "valid"):
-            validation = _of_first(
-                run.partial / "validation.npz", lambda: _validation(workdir, catalogue, profiles, histories)
-            )
+            asked = _of_first(run.partial / "validation.npz", lambda: _validation(workdir, log))
+            validation = asked if len(asked.users) else None
+        data = DiscriminatorData(log, positions, Buckets.fit(positions.features), validation)
+        base = _base(options, generator_options, held_back, data)
         with progress_bar("Training the discriminator") as bar:
-            facts = train_discriminator(
-                base,
-                positions,
-                buckets,
-                TrainingOptions(
-                    epochs=options.epochs or defaults.epochs,
-                    learning_rate=options.learning_rate or defaults.learning_rate,
-                    batch_size=options.batch_size or defaults.batch_size,
-                    weight_decay=defaults.weight_decay,
-                    warmup_share=defaults.warmup_share,
-                    seed=options.seed,
-                    gradient_accumulation=options.gradient_accumulation,
-                    deepspeed=options.deepspeed,
-                    checkpoint_steps=options.checkpoint_steps,
-                ),
-                template=BARE["discriminator"] if bare else read_template(options.template, "discriminator"),
-                base_model=spec,
-                dropout=defaults.dropout,
-                max_length=base.max_length(options.max_length),
-                catalogue=catalogue,
-                profiles=profiles,
-                partial=run.partial / "checkpoints",
-                output=run.output("model"),
-                log=run.output("log.jsonl"),
-                resume=resume,
-                on_step=bar.update,
-                validation=validation if validation is not None and len(validation.users) else None,
-            )
+            facts = train_discriminator(options, base, data, TrainingPlace(run.partial, resume, bar.update))
         return run.publish(**facts)
 
 
@@ -140,37 +105,22 @@ def _generator_manifest(workdir: Path) -> dict[str, Any]:
 
 
 def _held_back_generator(
-    generator_options: GeneratorOptions,
-    chosen_epoch: float,
-    run: StageRun,
-    catalogue: Catalogue,
-    profiles: list[str],
-    histories: Histories,
-    resume: bool,
+    options: GeneratorOptions, chosen_epoch: float, log: PreparedLog, partial: Path, resume: bool
 ) -> Path:
     """The checkpoint of a generator that knows the past alone; trained now, unless a killed run has done it already."""
     from llmi2i_cli.llm.generator_training import train_generator
     from llmi2i_cli.llm.positions import hold_back_last
+    from llmi2i_cli.llm.training_place import TrainingPlace
 
-    done = run.partial / "held-back"
+    done = partial / "held-back"
     if not resume:
         from_first(lambda: shutil.rmtree(done, ignore_errors=True))
     if not from_first(done.exists):
-        making = run.partial / "held-back-in-the-making"
+        making = partial / "held-back-in-the-making"
         from_first(lambda: making.mkdir(exist_ok=True))
+        past = replace(log, histories=hold_back_last(log.histories)[0])
         with progress_bar("Training the held-back generator") as bar:
-            train_generator(
-                generator_options,
-                catalogue,
-                profiles,
-                hold_back_last(histories)[0],
-                partial=making / "checkpoints",
-                output=making / "model",
-                log=making / "log.jsonl",
-                resume=resume,
-                on_step=bar.update,
-                stop_after=chosen_epoch,
-            )
+            train_generator(options, past, TrainingPlace(making, resume, bar.update), stop_after=chosen_epoch)
         from_first(lambda: _move(making, done))
     return done / "model"
 
@@ -180,13 +130,7 @@ def _move(making: Path, done: Path) -> None:
     shutil.rmtree(done / "checkpoints")
 
 
-def _positions(
-    held_back: Path | None,
-    catalogue: Catalogue,
-    profiles: list[str],
-    histories: Histories,
-    options: DiscriminatorOptions,
-) -> Positions:
+def _positions(held_back: Path | None, log: PreparedLog, options: DiscriminatorOptions) -> Positions:
     """What the discriminator is trained on.
 
     With a held-back generator: its proposals to the users whose held-back item is among them, and everyone's held-back
@@ -204,17 +148,17 @@ def _positions(
 
     if held_back is None:
         return positions_at_random(
-            histories,
+            log.histories,
             "uniform" if options.negatives == "uniform" else "popularity",
-            Evidence(histories, catalogue.texts).features,
+            Evidence(log.histories, log.catalogue.texts).features,
             negatives_per_positive=options.negatives_per_positive,
             seed=options.seed,
         )
-    past, users, items = hold_back_last(histories)
-    describe = Evidence(past, catalogue.texts).features
+    past, users, items = hold_back_last(log.histories)
+    describe = Evidence(past, log.catalogue.texts).features
     with progress_bar("Candidates of the held-back generator", -(-len(users) // BLOCK_USERS)) as bar:
         proposed = positions_of_generator(
-            load_generator(held_back, catalogue, profiles),
+            load_generator(held_back, log.catalogue, log.profiles),
             past,
             users,
             _as_rows(users, items, past),
@@ -239,18 +183,20 @@ def _as_rows(users: NDArray[np.int64], items: NDArray[np.int32], like: Histories
     return Histories(ptr, items, like.n_items)
 
 
-def _base(spec: str, held_back: Path | None, catalogue: Catalogue, buckets: Buckets, seed: int) -> Base:
+def _base(
+    options: DiscriminatorOptions, generator: GeneratorOptions, held_back: Path | None, data: DiscriminatorData
+) -> Base:
     """What the discriminator starts from. Never `sft-gen`'s own weights: they have memorised the Yes examples."""
     from llmi2i_cli.llm.bases import base_from_checkpoint, load_base
+    from llmi2i_cli.llm.judge import ATTENTION
 
-    if held_back is not None:
-        return base_from_checkpoint(
-            held_back, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens, remedy=REMEDY
-        )
-    return load_base(spec, catalogue, attention="sdpa", seed=seed, n_evidence=buckets.n_tokens)
+    catalogue, rows = data.log.catalogue, {"seed": options.seed, "n_evidence": data.buckets.n_tokens}
+    if held_back is not None and options.base_model is None:
+        return base_from_checkpoint(held_back, catalogue, attention=ATTENTION, remedy=REMEDY, **rows)
+    return load_base(options.base_model or generator.base_model, catalogue, attention=ATTENTION, **rows)
 
 
-def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histories: Histories) -> Positions:
+def _validation(workdir: Path, log: PreparedLog) -> Positions:
     """What the generator proposes to validation users whose next item it lists.
 
     For the log and the calibration, never for the weights.
@@ -262,11 +208,11 @@ def _validation(workdir: Path, catalogue: Catalogue, profiles: list[str], histor
     from llmi2i_cli.llm.positions import LIST_LENGTH, positions_of_generator
 
     return positions_of_generator(
-        load_generator(workdir / "sft-gen" / "model", catalogue, profiles),
-        histories,
+        load_generator(workdir / "sft-gen" / "model", log.catalogue, log.profiles),
+        log.histories,
         read_held_out(workdir, "valid").sample().users,
         read_histories(workdir, ("valid",)),
-        Evidence(histories, catalogue.texts).features,
+        Evidence(log.histories, log.catalogue.texts).features,
         negatives_per_positive=LIST_LENGTH,
         seed=0,
     )

@@ -13,8 +13,7 @@ from llmi2i_cli.runs.progress import notice, progress_bar
 from llmi2i_cli.runs.workdir import stage_run
 
 if TYPE_CHECKING:
-    from llmi2i_cli.artifacts.histories import Histories
-    from llmi2i_cli.artifacts.prepared import Catalogue
+    from llmi2i_cli.artifacts.prepared import PreparedLog
     from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
     from llmi2i_cli.llm.generate import Generator
 
@@ -44,33 +43,29 @@ def sft_gen(
         if run.up_to_date and run.manifest:
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_profiles
+        from llmi2i_cli.artifacts.prepared import has_split, read_prepared
         from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
         from llmi2i_cli.evaluation.validation import read_held_out
-        from llmi2i_cli.llm.generator_training import train_generator, write_examples
+        from llmi2i_cli.llm.generator_training import train_generator
+        from llmi2i_cli.llm.training_place import TrainingPlace
+        from llmi2i_cli.llm.written_examples import write_examples
 
-        catalogue, histories, profiles = read_catalogue(workdir), read_histories(workdir), read_profiles(workdir)
+        log = read_prepared(workdir)
         if examples_only:
-            written = write_examples(options, catalogue, profiles, histories, run.output("examples.jsonl"))
+            written = write_examples(options, log, run.output("examples.jsonl"))
             return run.publish(rows={"examples.jsonl": written})
         held_out = read_held_out(workdir, "valid").sample() if has_split(workdir, "valid") else None
         worth = None
         if held_out is not None and len(held_out.users):
-            worth = CandidateWorth(BEST, histories, held_out, catalogue.texts)
+            worth = CandidateWorth(BEST, log.histories, held_out, log.catalogue.texts)
         if options.patience and worth is None:
             raise UsageError("--patience waits for validation figures, and there is no validation split: leave it out")
         with progress_bar("Training the generator") as bar:
             facts = train_generator(
                 options,
-                catalogue,
-                profiles,
-                histories,
-                partial=run.partial / "checkpoints",
-                output=run.output("model"),
-                log=run.output("log.jsonl"),
-                resume=resume,
-                on_step=bar.update,
-                evaluate=_validation(catalogue, histories, worth) if worth else None,
+                log,
+                TrainingPlace(run.partial, resume, bar.update),
+                evaluate=_validation(log, worth) if worth else None,
                 best_by=BEST_BY,
             )
         if worth:
@@ -80,9 +75,7 @@ def sft_gen(
         return run.publish(**facts)
 
 
-def _validation(
-    catalogue: Catalogue, histories: Histories, worth: CandidateWorth
-) -> Callable[[Generator], Mapping[str, float]]:
+def _validation(log: PreparedLog, worth: CandidateWorth) -> Callable[[Generator], Mapping[str, float]]:
     """How good a generator is: what it finds itself, what the served model finds with its candidates, and without."""
     import numpy as np
 
@@ -92,12 +85,12 @@ def _validation(
     def evaluate(generator: Generator) -> Mapping[str, float]:
         held_out = worth.held_out
         blocks = rank_users(
-            generator, held_out.users, histories, histories, history=generator.max_length, top_n=CUT_OFF
+            generator, held_out.users, log.histories, log.histories, history=generator.max_length, top_n=CUT_OFF
         )
         ranked = np.concatenate([items for items, _ in blocks])
         return {
             "valid_recall@10": recall_at_10(ranked, held_out),
-            "valid_recall@10_tail": recall_at_10(ranked, held_out, relevant=catalogue.is_train_tail),
+            "valid_recall@10_tail": recall_at_10(ranked, held_out, relevant=log.catalogue.is_train_tail),
             BEST_BY: worth.recall(held_out.users, ranked),
             REAL: worth.real_recall,
         }

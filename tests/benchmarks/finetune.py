@@ -46,12 +46,14 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.prepared import Catalogue
-from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
+from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.finetuning_options import Softmax
 from llmi2i_cli.llm.generator_training import GeneratorExamples, train_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import attention_mask, pack
+from llmi2i_cli.llm.training_options import TrainingOptions
+from llmi2i_cli.llm.training_place import TrainingPlace
 from tests.benchmarks.own_process import in_own_process
 from tests.benchmarks.shop import OPTIONS, Shop, Training, default_training, prepare_shop
 
@@ -198,18 +200,16 @@ def train_ours(training: Training, epochs: float, steps: int, folder: Path, cloc
         seed=OPTIONS.seed,
         checkpoint_steps=10**9,
     )
-    log = folder / "log.jsonl"
+    place = TrainingPlace(folder, on_step=on_step)
     with contextlib.suppress(EnoughStepsError):
         fine_tune(
             training.model,
             training.examples,
             options,
-            directory=folder / "checkpoints",
-            log=log,
+            place,
             pad_token=training.generator.pad_token,
-            on_step=on_step,
         )
-    losses = [entry["loss"] for entry in map(json.loads, log.read_text().splitlines()) if "loss" in entry]
+    losses = [entry["loss"] for entry in map(json.loads, place.log.read_text().splitlines()) if "loss" in entry]
     return float(losses[-1]) if losses else math.nan
 
 
@@ -362,13 +362,8 @@ def train_on_catalogue(n_items: int, steps: int, softmax: Softmax) -> tuple[floa
     with tempfile.TemporaryDirectory() as folder:
         train_generator(
             options,
-            catalogue,
-            [""] * n_users,
-            log,
-            partial=Path(folder) / "checkpoints",
-            output=Path(folder) / "model",
-            log=Path(folder) / "log.jsonl",
-            on_step=lambda done, total, text: times.tick(),
+            PreparedLog(catalogue, [""] * n_users, log),
+            TrainingPlace(Path(folder), on_step=lambda done, total, text: times.tick()),
         )
         lines = (Path(folder) / "log.jsonl").read_text().splitlines()
     return times.step_s, json.loads(lines[-1])["loss"]

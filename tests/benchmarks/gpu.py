@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.llm.bases import attention_implementation
-from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.item_model import GeneratorModel, TokenLayout
 from llmi2i_cli.llm.packing import TokenSequence
+from llmi2i_cli.llm.training_options import TrainingOptions
+from llmi2i_cli.llm.training_place import TrainingPlace
 from tests.benchmarks.finetune import WARM_UP, Clock, train_ours
 from tests.benchmarks.shop import Shop, default_training, prepare_shop
 
@@ -165,10 +167,8 @@ def train_large(shape: Shape, device: torch.device, rate: float, steps: int) -> 
                         model,
                         Histories(shape, steps + 1),
                         options,
-                        directory=Path(folder) / "checkpoints",
-                        log=Path(folder) / "log.jsonl",
+                        TrainingPlace(Path(folder), on_step=on_step),
                         pad_token=0,
-                        on_step=on_step,
                     )
             except ModelError as error:
                 if checkpointing:

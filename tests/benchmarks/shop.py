@@ -11,10 +11,10 @@ import polars as pl
 import torch
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.prepared import Catalogue, read_catalogue, read_histories, read_profiles
+from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
-from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
-from llmi2i_cli.llm.generator_training import GeneratorExamples, item_weights, loss_dtype, prepare_generator
+from llmi2i_cli.llm.generate import Generator, rank_users
+from llmi2i_cli.llm.generator_training import GeneratorExamples, loss_dtype, prepare_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.stages.prepare import prepare
@@ -94,13 +94,11 @@ class Training:
 
 def default_training(shop: Shop, make_model: Callable[..., GeneratorModel] = GeneratorModel) -> Training:
     """Everything that `sft-gen` has when it starts to train with its defaults."""
-    prepared = prepare_generator(OPTIONS, shop.catalogue, shop.profiles)
+    trainee, examples = prepare_generator(OPTIONS, PreparedLog(shop.catalogue, shop.profiles, shop.histories))
     torch.manual_seed(OPTIONS.seed)
-    base = prepared.base
+    base = trainee.base
     model = make_model(
         base.llm, base.layout, dropout=base.defaults.dropout, titles=base.title_words, loss_dtype=loss_dtype()
     )
-    weights = item_weights(shop.catalogue, OPTIONS.alpha, OPTIONS.beta)
-    examples = GeneratorExamples(prepared.pieces, shop.histories, weights, prepared.max_length)
-    generator = Generator(model, prepared.pieces, pad_token_of(base.tokenizer), prepared.max_length)
+    generator = Generator(model, trainee.pieces, trainee.pad_token, trainee.max_length)
     return Training(generator, examples, base.defaults)

@@ -13,11 +13,13 @@ import torch
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
 from llmi2i_cli.llm.bases import load_base
 from llmi2i_cli.llm.checkpoints import COMPLETE, last_complete_checkpoint
-from llmi2i_cli.llm.finetune import Outcome, TrainingOptions, fine_tune
+from llmi2i_cli.llm.finetune import Outcome, fine_tune
 from llmi2i_cli.llm.generator_training import GeneratorExamples
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import pack
 from llmi2i_cli.llm.prompts import BARE, build_pieces
+from llmi2i_cli.llm.training_options import TrainingOptions
+from llmi2i_cli.llm.training_place import TrainingPlace
 from tests.llm.tiny import catalogue_of, random_histories, titles_of
 
 N_ITEMS, N_USERS = 12, 18  # of batches of 4: five steps an epoch, the last of two users
@@ -65,11 +67,8 @@ def train(folder, trained=None, *, stop_at=None, given=None, resume=True, evalua
         model,
         examples,
         given or options(),
-        directory=folder / "checkpoints",
-        log=folder / "log.jsonl",
+        TrainingPlace(folder, resume, on_step),
         pad_token=0,
-        resume=resume,
-        on_step=on_step,
         evaluate=evaluate,
     )
     assert not model.training
@@ -255,8 +254,7 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
         model,
         examples,
         options(best_by="good"),
-        directory=tmp_path / "checkpoints",
-        log=tmp_path / "log.jsonl",
+        TrainingPlace(tmp_path),
         pad_token=0,
         evaluate=judged(model, [0.1, 0.3, 0.2], seen),
     )
@@ -279,8 +277,7 @@ def test_the_best_weights_are_found_again_in_a_folder_that_has_moved(tmp_path):
             model,
             examples,
             given,
-            directory=tmp_path / folder / "checkpoints",
-            log=tmp_path / folder / "log.jsonl",
+            TrainingPlace(tmp_path / folder),
             pad_token=0,
             evaluate=judged(model, [0.1, 0.3, 0.2], seen),
         )
@@ -295,8 +292,7 @@ def test_only_the_best_and_the_last_checkpoint_are_kept(tmp_path):
         model,
         examples,
         options(best_by="good", checkpoint_steps=2),
-        directory=tmp_path / "checkpoints",
-        log=tmp_path / "log.jsonl",
+        TrainingPlace(tmp_path),
         pad_token=0,
         evaluate=judged(model, [0.3, 0.1, math.nan], []),
     )
@@ -309,8 +305,7 @@ def test_figures_that_are_no_numbers_leave_the_last_epoch(tmp_path):
         model,
         examples,
         options(best_by="good"),
-        directory=tmp_path / "checkpoints",
-        log=tmp_path / "log.jsonl",
+        TrainingPlace(tmp_path),
         pad_token=0,
         evaluate=judged(model, [math.nan] * 3, []),
     )
@@ -343,10 +338,8 @@ def test_patience_ends_it_and_a_kill_changes_nothing(tmp_path, kill_at):
                     model,
                     examples,
                     given,
-                    directory=folder / "checkpoints",
-                    log=folder / "log.jsonl",
+                    TrainingPlace(folder, on_step=on_step),
                     pad_token=0,
-                    on_step=on_step,
                     evaluate=partial(evaluation, figures, reached),
                 )
         runs.append((outcome.chosen_epoch, outcome.figures, read_log(folder), model.decoder.norm.weight))
@@ -383,8 +376,7 @@ def test_one_that_was_killed_after_it_had_ended_early_does_nothing_more(tmp_path
             model,
             examples,
             given,
-            directory=tmp_path / "checkpoints",
-            log=tmp_path / "log.jsonl",
+            TrainingPlace(tmp_path),
             pad_token=0,
             evaluate=partial(next, iter([{"good": figure} for figure in (0.3, 0.2, 0.9)])),
         )

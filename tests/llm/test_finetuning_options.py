@@ -49,11 +49,6 @@ def test_the_users_own_files_are_inputs_and_names_are_none(tmp_path):
         ),
         (DiscriminatorOptions(negatives_per_positive=0), "--negatives-per-positive must be at least 1, not 0"),
         (DiscriminatorOptions(learning_rate=float("nan")), "--learning-rate must be above 0, not nan"),
-        (
-            DiscriminatorOptions(attention="flash_attention_2"),
-            "the discriminator reads many candidates behind one history, and flash_attention_2 cannot keep them apart: "
-            "use --attention auto or sdpa",
-        ),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):

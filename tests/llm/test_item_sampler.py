@@ -8,13 +8,15 @@ import torch
 from torch.nn import functional
 
 from llmi2i_cli.llm.bases import load_base
-from llmi2i_cli.llm.finetune import TrainingOptions, fine_tune
+from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.generator_training import GeneratorExamples
 from llmi2i_cli.llm.item_loss import weighted_item_cross_entropy
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import pack
 from llmi2i_cli.llm.prompts import build_pieces, read_template
+from llmi2i_cli.llm.training_options import TrainingOptions
+from llmi2i_cli.llm.training_place import TrainingPlace
 from tests.llm.tiny import catalogue_of, random_histories, save_pretrained_base, titles_of
 
 N_ITEMS = 12
@@ -184,10 +186,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path, base_of):
             model,
             examples,
             given,
-            directory=folder / "checkpoints",
-            log=folder / "log.jsonl",
+            TrainingPlace(folder, on_step=on_step),
             pad_token=0,
-            on_step=on_step,
         )
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmi2i_cli.artifacts.features import Features
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm import positions
 from llmi2i_cli.llm.positions import (
@@ -25,10 +26,12 @@ ROWS = st.lists(st.lists(st.integers(0, 7), max_size=6), max_size=8)
 class Described:
     """Answers with what it was asked: the candidate, its user, its context and what the generator said."""
 
-    def __call__(self, contexts, context_of, users, candidates, logprobs, ranks):
-        nothing = np.full(len(candidates), np.nan)
-        columns = (candidates, users, context_of, *(nothing if x is None else x for x in (logprobs, ranks)))
-        return np.stack(columns, axis=1).astype(np.float32)
+    def __call__(self, rows):
+        nothing = np.full(len(rows), np.nan)
+        opinion = (nothing if told is None else told for told in (rows.logprobs, rows.ranks))
+        columns = (rows.items, rows.users, rows.context_of, *opinion)
+        names = ("candidate", "user", "context", "logprob", "rank")
+        return Features(names, np.stack(columns, axis=1).astype(np.float32))
 
 
 def rows(histories):
@@ -61,10 +64,11 @@ def test_at_random_every_position_is_judged_from_its_own_past(negatives):
         assert found.candidates[at][0] == target
         assert not set(found.candidates[at][1:].tolist()) & set(log.row(user).tolist())
         assert 1 <= at.stop - at.start <= 7
-        assert (found.features[at, 1] == user).all()
-        assert (found.features[at, 2] == p).all()
-    assert (found.features[:, 0] == found.candidates).all()
-    assert np.isnan(found.features[:, 3:]).all()  # no generator was asked
+        assert (found.features["user"][at] == user).all()
+        assert (found.features["context"][at] == p).all()
+    assert (found.features["candidate"] == found.candidates).all()
+    for name in ("logprob", "rank"):
+        assert np.isnan(found.features[name]).all()  # no generator was asked
     again = positions_at_random(log, negatives, Described(), negatives_per_positive=6, seed=1)
     assert (again.candidates == found.candidates).all()
     other = positions_at_random(log, negatives, Described(), negatives_per_positive=6, seed=2)
@@ -152,9 +156,9 @@ def test_of_a_generator_what_came_next_against_the_rest_of_its_list(monkeypatch,
         assert len(set(drawn)) == len(drawn)
         places = [offered.index(item) for item in drawn]
         assert places == sorted(places)
-        assert found.features[at, 3].tolist() == logprobs[user][places].tolist()
-        assert found.features[at, 4].tolist() == [place + 1 for place in places]
-        assert (found.features[at, 1] == user).all()
+        assert found.features["logprob"][at].tolist() == logprobs[user][places].tolist()
+        assert found.features["rank"][at].tolist() == [place + 1 for place in places]
+        assert (found.features["user"][at] == user).all()
 
 
 def test_a_generator_that_hits_nothing_gives_no_position(monkeypatch):
@@ -186,10 +190,11 @@ def test_joined_holds_the_one_and_then_the_other():
         for p in range(len(part.users)):
             assert both.users[offset + p] == part.users[p]
             assert both.contexts.row(offset + p).tolist() == part.contexts.row(p).tolist()
-            for name in ("candidates", "labels", "features"):
-                np.testing.assert_array_equal(
-                    getattr(both, name)[both.rows(offset + p)], getattr(part, name)[part.rows(p)]
-                )
+            at, there = both.rows(offset + p), part.rows(p)
+            for name in ("candidates", "labels"):
+                np.testing.assert_array_equal(getattr(both, name)[at], getattr(part, name)[there])
+            np.testing.assert_array_equal(both.features.values[at], part.features.values[there])
+    assert both.features.names == first.features.names
 
 
 def test_saved_positions_are_the_same(tmp_path):
@@ -199,7 +204,9 @@ def test_saved_positions_are_the_same(tmp_path):
     again = positions.Positions.load(tmp_path / "positions.npz")
     assert rows(again.contexts) == rows(found.contexts)
     assert again.contexts.n_items == 8
-    for name in ("users", "candidate_ptr", "candidates", "labels", "features"):
+    assert again.features.names == found.features.names
+    np.testing.assert_array_equal(again.features.values, found.features.values)
+    for name in ("users", "candidate_ptr", "candidates", "labels"):
         expected = getattr(found, name)
         np.testing.assert_array_equal(getattr(again, name), expected)
         assert getattr(again, name).dtype == expected.dtype

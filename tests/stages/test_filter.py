@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from llmi2i_cli.artifacts.features import CandidateRows
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
 from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
@@ -48,14 +49,8 @@ class Twin:
         one = np.array([self.items[item]], np.int32)
         row = np.array([self.users[user]])
         contexts = Histories.from_rows([list(context)], self.histories.n_items)
-        features = self.evidence.features(
-            contexts,
-            np.array([0]),
-            row,
-            one,
-            None if logprob is None else np.array([logprob], np.float32),
-            None if rank is None else np.array([rank]),
-        )
+        opinion = () if logprob is None else (np.array([logprob], np.float32), np.array([rank]))
+        features = self.evidence.features(CandidateRows(contexts, np.array([0]), row, one, *opinion))
         tokens = self.buckets.tokens(features)
         odds = float(judge(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)[0])
         if logprob is not None:  # what was calibrated is the judgement on a generator's proposals
@@ -160,3 +155,28 @@ def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     assert run("filter", "-w", workdir) == 1
     assert "feature_buckets.json is missing or damaged: run `llmi2i sft-disc" in capsys.readouterr().err
     assert run("filter", "--min-confidence", 1.5, "-w", workdir) == 2
+
+
+def test_it_computes_the_features_that_the_checkpoint_names(workdir):
+    """One trained with fewer features, in another order, is judged by just these."""
+    path = workdir / "sft-disc/model/feature_buckets.json"
+    edges = json.loads(path.read_text())["edges"]
+    path.write_text(json.dumps({"edges": {name: edges[name] for name in ("rank", "text")}}))
+    assert run("filter", "-w", workdir) == 0
+    twin = Twin(workdir)
+    assert twin.buckets.names == ("rank", "text")
+    for row in scored(workdir).gather_every(97).iter_rows(named=True):
+        context = twin.histories.row(twin.users[row["user_id"]])
+        expected = twin.confidence(row["user_id"], row["item_id"], context, row["logprob"], row["rank"])
+        assert row["confidence"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_checkpoint_of_other_features_is_named_with_the_remedy(workdir, capsys):
+    path = workdir / "sft-disc/model/feature_buckets.json"
+    edges = json.loads(path.read_text())["edges"]
+    path.write_text(json.dumps({"edges": {**edges, "price": [1.0]}}))
+    assert run("filter", "-w", workdir) == 1
+    error = capsys.readouterr().err
+    assert "was trained with other features (price) than there are now (bm25, text, popularity, logprob, rank)" in error
+    assert error.endswith("run `llmi2i sft-disc --force`\n")
+    assert error.count("\n") == 1

@@ -6,10 +6,13 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
+from llmi2i_cli.artifacts.features import CandidateRows
+from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles
 from llmi2i_cli.i2i.evidence import Evidence
-from llmi2i_cli.llm import generator_training, judge, positions
+from llmi2i_cli.llm import discriminator_training, generator_training, inference, positions
+from llmi2i_cli.llm.judge import judge_positions, load_discriminator
 from llmi2i_cli.llm.positions import HISTORY, LIST_LENGTH, hold_back_last
 from llmi2i_cli.runs.progress import ProgressBar
 from tests.conftest import TINY_STAGES, run
@@ -81,16 +84,16 @@ def capture(monkeypatch):
     seen: dict = {"generators": []}
     train = generator_training.train_generator
 
-    def train_generator(options, catalogue, profiles, histories, **more):
-        seen["generators"].append((options, histories, more.get("evaluate")))
-        return train(options, catalogue, profiles, histories, **more)
+    def train_generator(options, log, place, **more):
+        seen["generators"].append((options, log.histories, more.get("evaluate")))
+        return train(options, log, place, **more)
 
-    def train_discriminator(base, found, *rest, **more):
-        seen.update(base=base, positions=found)
+    def train_discriminator(options, base, data, place):
+        seen.update(base=base, positions=data.positions)
         raise Captured
 
     monkeypatch.setattr(generator_training, "train_generator", train_generator)
-    monkeypatch.setattr(judge, "train_discriminator", train_discriminator)
+    monkeypatch.setattr(discriminator_training, "train_discriminator", train_discriminator)
     return seen
 
 
@@ -106,7 +109,7 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
 
     found = seen["positions"]
     last = dict(zip(users.tolist(), items.tolist(), strict=True))
-    asked = np.flatnonzero(np.isfinite(found.features[:, 4]))  # the generator's rank is known
+    asked = np.flatnonzero(np.isfinite(found.features["rank"]))  # the generator's rank is known
     n_proposed = int(np.searchsorted(found.candidate_ptr, asked[-1], side="right"))
     assert asked.tolist() == list(range(found.candidate_ptr[n_proposed]))
     assert set(found.users[:n_proposed]) < set(users)  # those whose held-back item it proposed
@@ -118,9 +121,10 @@ def test_it_learns_one_step_back_in_time(workdir, monkeypatch):
         assert not set(found.candidates[at][~found.labels[at]].tolist()) & set(log.row(user).tolist())
     evidence = Evidence(past, read_catalogue(workdir).texts)
     position = np.repeat(np.arange(len(found.users)), np.diff(found.candidate_ptr))
-    expected = evidence.features(found.contexts, position, found.users[position], found.candidates, None, None)
-    np.testing.assert_allclose(found.features[:, :3], expected[:, :3], atol=1e-5)
-    assert (np.exp(found.features[asked, 4]).round() <= LIST_LENGTH).all()
+    expected = evidence.features(CandidateRows(found.contexts, position, found.users[position], found.candidates))
+    for name in ("bm25", "text", "popularity"):
+        np.testing.assert_allclose(found.features[name], expected[name], atol=1e-5)
+    assert (np.exp(found.features["rank"][asked]).round() <= LIST_LENGTH).all()
     assert seen["base"].llm.get_input_embeddings().num_embeddings == seen["base"].layout.size
 
 
@@ -132,7 +136,7 @@ def test_random_negatives_need_no_second_generator(workdir, monkeypatch, negativ
     found, log = seen["positions"], read_histories(workdir)
     assert found.labels.sum() == len(found.users)
     assert max(len(found.contexts.row(p)) for p in range(len(found.users))) == HISTORY
-    assert np.isnan(found.features[:, 3:]).all()
+    assert np.isnan(found.features["logprob"]).all() and np.isnan(found.features["rank"]).all()
     for p, user in enumerate(found.users[:50].tolist()):
         observed = found.candidates[found.rows(p)][0]
         assert observed in log.row(user)[-4:]
@@ -157,6 +161,34 @@ def test_interrupted_twice_and_resumed_it_leaves_the_same_bytes(workdir, pipelin
     found, expected = contents(workdir), contents(pipeline)
     found.pop("log.jsonl"), expected.pop("log.jsonl")  # a checkpoint is a line of the log, and these have more
     assert found == expected
+
+
+def test_the_calibration_is_of_the_log_odds_that_filter_will_see(workdir, monkeypatch):
+    """As on a GPU, where a model is trained in one precision and asked in another."""
+    monkeypatch.setattr(inference, "device_and_dtype", lambda: (torch.device("cpu"), torch.bfloat16))
+    seen: dict = {}
+    calibrate, calibrate_checkpoint = discriminator_training.calibrate, discriminator_training.calibrate_checkpoint
+
+    def calibrate_seen(odds, *rest):
+        seen["odds"] = odds
+        return calibrate(odds, *rest)
+
+    def calibrate_checkpoint_seen(discriminator, validation, buckets, place):
+        seen.update(validation=validation, buckets=buckets)
+        return calibrate_checkpoint(discriminator, validation, buckets, place)
+
+    monkeypatch.setattr(discriminator_training, "calibrate", calibrate_seen)
+    monkeypatch.setattr(discriminator_training, "calibrate_checkpoint", calibrate_checkpoint_seen)
+    assert run("sft-disc", *GIVEN, "-w", workdir) == 0
+    catalogue, profiles = read_catalogue(workdir), read_profiles(workdir)
+
+    def odds_of_filter():
+        discriminator = load_discriminator(workdir / "sft-disc/model", catalogue, profiles)
+        return judge_positions(discriminator, seen["validation"], seen["buckets"])
+
+    np.testing.assert_array_equal(seen["odds"], odds_of_filter())
+    monkeypatch.undo()
+    assert (seen["odds"] != odds_of_filter()).mean() > 0.5  # float32 says otherwise
 
 
 def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, capsys):
