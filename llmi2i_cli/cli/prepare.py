@@ -7,17 +7,25 @@ from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.choices.formats import AUTO, FORMATS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Seed, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
 
 def prepare(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Log files, or directories of them.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Log files, or directories of them (RecBole's with .item and .user)."),
+    ],
     workdir: Workdir = WORKDIR,
     format: Annotated[
-        Literal["auto", "sequences", "amazon", "csv", "jsonl", "parquet", "recbole"],
-        typer.Option(help="Format of the inputs; auto tells it by names and contents. All but Parquet may be gzipped."),
-    ] = "auto",
+        Literal[AUTO, *FORMATS],  # type: ignore[valid-type]
+        typer.Option(
+            help="Format of the logs; auto tells it by names and contents; "
+            + "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
+            + ". Text may be gzipped."
+        ),
+    ] = AUTO,
     items: Annotated[
         list[Path] | None, typer.Option(help="Catalogue: item_id, title and other columns, any format. Repeatable.")
     ] = None,

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from llmi2i_cli.data.formats import ITEM_NAMES, TITLE_NAMES, open_catalogue, pick_column, require_column
+from llmi2i_cli.data.columns import ITEM_NAMES, TITLE_NAMES, pick_column, require_column
+from llmi2i_cli.data.formats import open_catalogue
 from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.json_lines import JsonLinesFile
 from llmi2i_cli.data.plain_text import describe, plain
@@ -17,18 +18,12 @@ from llmi2i_cli.data.table_file import LINE, TableFile
 SCHEMA = {"item_id": pl.String, "title": pl.String, "text": pl.String}
 CHUNK_ROWS = 100_000
 
-# The fields of Amazon's metadata (2014, 2018, 2023) that describe an item; the others are prices, ranks and pictures.
-AMAZON_FIELDS = (
-    *("brand", "store", "main_category", "main_cat", "category", "categories"),
-    *("features", "feature", "description"),
-)
-
 
 def read_catalogue(paths: Sequence[Path], item_column: str | None = None) -> pl.DataFrame:
     """Read catalogues: item_id, title, text (String, never null), sorted by item_id.
 
     Title is the column title, name or the like (empty without one). Text is the title and then all other columns in
-    their order (of Amazon's metadata those that describe the item), see `plain_text.describe`. An item that is listed
+    their order (or those that the format says describe an item), see `plain_text.describe`. An item that is listed
     more than once keeps its first line.
 
     Parameters
@@ -47,7 +42,7 @@ def _frames(path: Path, item_column: str | None) -> Iterator[pl.DataFrame]:
     table, form = open_catalogue(path, "--items")
     item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "--item-column")
     title = pick_column([column for column in table.columns if column != item], TITLE_NAMES)
-    others = AMAZON_FIELDS if form == "amazon" else [c for c in table.columns if c not in (item, title)]
+    others = form.item_fields or [column for column in table.columns if column not in (item, title)]
     for chunk in _chunks(table, item, [*others, *([title] if title else [])]):
         titles = [plain(value) for value in chunk[title]] if title else [""] * len(chunk)
         rows = chunk.select(others).iter_rows() if others else [()] * len(chunk)

@@ -1,4 +1,4 @@
-"""CSV, TSV and RecBole's atomic files (`.inter`, `.item`, `.user`: tab-separated, a header of `name:type`)."""
+"""Delimited text: CSV, TSV and the like; `recbole.py` is a dialect of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from llmi2i_cli.data.columns import ITEM_NAMES, USER_NAMES, pick_column
 from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
@@ -103,3 +104,13 @@ class DelimitedFile:
             raise InputError(f"{self.path}, line {start}: {error}") from error
         frame = pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String), orient="row")
         return frame.with_columns(pl.Series(LINE, lines, pl.Int64))
+
+
+def is_delimited(lines: Sequence[str]) -> bool:
+    """Whether a file that begins with `lines` has a header that names users and items in a usual way."""
+    first = next((line for line in lines if line.strip()), "")
+    for separator in SEPARATORS:
+        names = [name.strip(' "') for name in first.split(separator)]
+        if pick_column(names, USER_NAMES) and pick_column(names, ITEM_NAMES):
+            return True
+    return False

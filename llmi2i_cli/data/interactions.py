@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from llmi2i_cli.data.formats import (
-    ITEM_NAMES,
-    TIME_NAMES,
-    USER_NAMES,
-    Format,
-    open_table,
-    require_column,
-)
-from llmi2i_cli.data.sequences import sequence_chunks
+from llmi2i_cli.choices.formats import InputFormat
+from llmi2i_cli.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, require_column
+from llmi2i_cli.data.formats import open_table
 from llmi2i_cli.data.table_file import LINE, TableFile
 from llmi2i_cli.data.times import parse_times
 from llmi2i_cli.errors import InputError
@@ -30,37 +24,37 @@ class LogReader:
 
     Attributes
     ----------
-    user_column, item_column, time_column : names of the columns; None takes the first of the usual names
+    user_column, item_column, time_column : names of the columns, where a file names its own; None takes the first of
+        the usual names
     """
 
     user_column: str | None = None
     item_column: str | None = None
     time_column: str | None = None
 
-    def chunks(self, path: Path, form: Format) -> Iterator[pl.DataFrame]:
+    def chunks(self, path: Path, form: InputFormat) -> Iterator[pl.DataFrame]:
         """Yield a file's interactions in its order: user_id, item_id (String), timestamp (Int64).
 
-        The timestamp is null in every row of a sequence file, and in no row of another format.
+        The timestamp is null in every row of a format without times, and in no row of another.
 
         Raises
         ------
         InputError : the file is unreadable, a column missing or of the wrong type, an id or a time missing or wrong
         """
-        if form == "sequences":
-            for chunk in sequence_chunks(path):
-                yield chunk.with_columns(timestamp=pl.lit(None, pl.Int64))
-            return
         table = open_table(path, form)
-        user = require_column(table, USER_NAMES, self.user_column, "--user-column")
-        item = require_column(table, ITEM_NAMES, self.item_column, "--item-column")
-        time = require_column(table, TIME_NAMES, self.time_column, "--time-column")
+
+        def column(names: Sequence[str], asked: str | None, option: str) -> str:
+            return require_column(table, names, asked if form.has_named_columns else None, option)
+
+        user = column(USER_NAMES, self.user_column, "--user-column")
+        item = column(ITEM_NAMES, self.item_column, "--item-column")
+        time = [column(TIME_NAMES, self.time_column, "--time-column")] if form.has_times else []
         dates_seen: set[bool] = set()
-        for chunk in table.chunks(list(dict.fromkeys((user, item, time)))):
+        for chunk in table.chunks(list(dict.fromkeys((user, item, *time)))):
             users = ids(table, chunk, user, "--user-column")
             items = ids(table, chunk, item, "--item-column")
-            yield pl.DataFrame(
-                {"user_id": users, "item_id": items, "timestamp": _times(table, chunk, time, dates_seen)}, schema=SCHEMA
-            )
+            times = _times(table, chunk, time[0], dates_seen) if time else pl.repeat(None, len(chunk), eager=True)
+            yield pl.DataFrame({"user_id": users, "item_id": items, "timestamp": times}, schema=SCHEMA)
 
 
 def ids(table: TableFile, chunk: pl.DataFrame, column: str, option: str) -> pl.Series:

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line. Also the Amazon dumps of 2014, some of whose lines are Python literals."""
+"""JSON Lines: one object a line; `amazon.py` is a dialect of it, some of whose lines are Python literals."""
 
 from __future__ import annotations
 
@@ -73,23 +73,33 @@ class JsonLinesFile:
         return frame.with_columns(pl.Series(LINE, lines, pl.Int64))
 
     def _parse_line(self, line: str, number: int) -> dict[str, Any]:
-        try:
-            found = json.loads(line)
-        except ValueError:
-            found = self._parse_literal(line)
-        except RecursionError:
-            found = None
-        if not isinstance(found, dict):
+        found = parse_object(line, python_literals=self.python_literals)
+        if found is None:
             raise InputError(f"{self.path}, line {number}: not one JSON object a line: {line.strip()[:40]!r}")
         return found
 
-    def _parse_literal(self, line: str) -> Any:
-        if not self.python_literals:
-            return None
-        try:
-            return ast.literal_eval(line.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return None
+
+def is_json_lines(lines: Sequence[str]) -> bool:
+    """Whether a file that begins with `lines` holds objects."""
+    return next((line for line in lines if line.strip()), "").lstrip().startswith("{")
+
+
+def parse_object(line: str, *, python_literals: bool) -> dict[str, Any] | None:
+    """The object of a line, of JSON or, with `python_literals`, as Python writes it; None when there is none."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = _parse_literal(line) if python_literals else None
+    except RecursionError:
+        found = None
+    return found if isinstance(found, dict) else None
+
+
+def _parse_literal(line: str) -> Any:
+    try:
+        return ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _as_text(value: Any) -> str | None:

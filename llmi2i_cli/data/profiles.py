@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from llmi2i_cli.data.formats import PROFILE_NAMES, USER_NAMES, open_catalogue, pick_column, require_column
+from llmi2i_cli.data.columns import PROFILE_NAMES, USER_NAMES, pick_column, require_column
+from llmi2i_cli.data.formats import open_catalogue
 from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.plain_text import name_values, plain
 

@@ -15,12 +15,14 @@ from typing import Any, Literal
 import polars as pl
 
 from llmi2i_cli.artifacts.schemas import INTERACTIONS, ITEMS, USERS
+from llmi2i_cli.choices.formats import AUTO, FORMATS, InputFormat
 from llmi2i_cli.data.bucketed_log import BucketedLog, Filters
 from llmi2i_cli.data.buckets import concatenate, n_buckets_for, read_bucket, write_buckets
 from llmi2i_cli.data.catalogue import read_catalogue
 from llmi2i_cli.data.clean import add_counts
 from llmi2i_cli.data.counts import item_counts, mark_long_tail, user_counts
-from llmi2i_cli.data.formats import Format, expand_inputs, resolve_formats
+from llmi2i_cli.data.formats import resolve_formats
+from llmi2i_cli.data.inputs import Inputs, expand_inputs, sort_inputs
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.profiles import profile_chunks, with_profiles
 from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none
@@ -37,7 +39,7 @@ def prepare(
     inputs: Sequence[Path],
     *,
     workdir: Path,
-    format: Format | Literal["auto"] = "auto",
+    format: str = AUTO,
     items: Sequence[Path] = (),
     users: Sequence[Path] = (),
     user_column: str | None = None,
@@ -64,7 +66,9 @@ def prepare(
 
     Parameters
     ----------
-    inputs : log files, or directories of them; their rows follow each other
+    inputs : log files, or directories of them; their rows follow each other. Files among them that their format's names
+        tell to be about items or users (RecBole's ``.item`` and ``.user``) stand in for `items` and `users`
+    format : of the logs, a name of `choices.formats`; "auto" tells each file's own
     items, users : catalogues and profiles, in any format with named columns
     user_column, item_column, time_column : names of the columns; None takes the first of the usual names
     time_unit : what whole numbers count since 1970, for the split by days; "auto" tells it by their magnitude
@@ -89,12 +93,16 @@ def prepare(
     UsageError : options that contradict each other
     """
     _check_options(split, eval_users, time_unit, user_column, item_column, time_column)
-    logs = resolve_formats(_files(inputs, "INPUT"), None if format == "auto" else format)
-    if logs[0][1] == "sequences":
-        _check_sequence_options(split, user_column, item_column, time_column)
-    item_files, user_files = _files(items, "--items"), _files(users, "--users")
+    asked = None if format == AUTO else FORMATS[format]
+    _once(expand_inputs(inputs), "INPUT")
+    found = sort_inputs(inputs, asked)
+    logs = resolve_formats(found.logs, asked)
+    _check_format([form for _, form in logs], split, user_column, item_column, time_column)
+    item_files = _once(expand_inputs(items), "--items") or found.items
+    user_files = _once(expand_inputs(users), "--users") or found.users
     options = {
-        "logs": [(str(path.resolve()), form) for path, form in logs],  # their order decides about rows of equal time
+        # Their order decides about rows of equal time.
+        "logs": [(str(path.resolve()), form.name) for path, form in logs],
         "items": [str(path.resolve()) for path in item_files],
         "users": [str(path.resolve()) for path in user_files],
         "user_column": user_column,
@@ -117,6 +125,7 @@ def prepare(
             notice("prepare: up to date")
             assert run.manifest is not None  # there is one, or it would not be up to date
             return {**run.manifest["summary"], "up_to_date": True}
+        _tell(found, item_files, user_files)
         scratch = run.partial / "scratch"
         n_buckets = n_buckets_for((path for path, _ in logs), bucket_mib * 2**20)
         log = BucketedLog(scratch, n_buckets, Filters(min_user_items, min_item_users, max_user_items))
@@ -142,11 +151,28 @@ def prepare(
         return {**summary, "up_to_date": False}
 
 
-def _files(paths: Sequence[Path], option: str) -> list[Path]:
-    files = expand_inputs(paths)
+def _once(files: Sequence[Path], option: str) -> Sequence[Path]:
     if len({file.resolve() for file in files}) < len(files):
         raise UsageError(f"a file of {option} is given twice")
     return files
+
+
+def _tell(found: Inputs, item_files: Sequence[Path], user_files: Sequence[Path]) -> None:
+    """Say what became of the files that lay beside the logs."""
+    left_out = list(found.others)
+    for beside, taken, what, option in (
+        (found.items, item_files, "catalogue", "--items"),
+        (found.users, user_files, "users' profiles", "--users"),
+    ):
+        if beside and taken is beside:
+            notice(f"{_names(beside)}: read as the {what}; {option} takes another file")
+        left_out += [path for path in beside if path not in taken]
+    if left_out:
+        notice(f"{_names(left_out)}: left out, no log")
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
 
 
 def _check_options(
@@ -164,16 +190,16 @@ def _check_options(
         raise UsageError(f"two of --user-column, --item-column and --time-column name {named[0]!r}")
 
 
-def _check_sequence_options(split: Split, *columns: str | None) -> None:
-    if split == "last-day":
-        raise UsageError("sequence files have no times, so there is no last day: use --split leave-last-two")
-    if any(columns):
-        raise UsageError("sequence files have no columns: leave out --user-column, --item-column and --time-column")
+def _check_format(forms: Sequence[InputFormat], split: Split, *columns: str | None) -> None:
+    if split == "last-day" and not forms[0].has_times:  # none has times where one has none
+        raise UsageError(f"{forms[0].name} have no times, so there is no last day: use --split leave-last-two")
+    if any(columns) and not any(form.has_named_columns for form in forms):
+        raise UsageError(f"{forms[0].name} name no columns: leave out --user-column, --item-column and --time-column")
 
 
 def _read(
     log: BucketedLog,
-    logs: Sequence[tuple[Path, Format]],
+    logs: Sequence[tuple[Path, InputFormat]],
     reader: LogReader,
     time_unit: Unit | Literal["auto"],
     bar: ProgressBar,

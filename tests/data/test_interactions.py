@@ -5,15 +5,15 @@ from datetime import date, datetime
 import polars as pl
 import pytest
 
+from llmi2i_cli.choices.formats import FORMATS
 from llmi2i_cli.data.formats import detect_format
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.errors import InputError
 
 
 def read(path, form=None, **columns):
-    return [
-        row for chunk in LogReader(**columns).chunks(path, form or detect_format(path)) for row in chunk.iter_rows()
-    ]
+    row = FORMATS[form] if form else detect_format(path)
+    return [interaction for chunk in LogReader(**columns).chunks(path, row) for interaction in chunk.iter_rows()]
 
 
 def write(tmp_path, name, content):

@@ -119,6 +119,45 @@ def test_all_formats_give_the_same_bytes(tmp_path, log):
     assert all(one == found[0] for one in found)
 
 
+@pytest.fixture
+def atomic_files(tmp_path):
+    """A folder as RecBole has them, with what else lies in it."""
+    folder = tmp_path / "ml"
+    folder.mkdir()
+    (folder / "ml.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n1\ta\t1\n1\tb\t2\n2\ta\t1\n")
+    (folder / "ml.item").write_text(
+        "item_id:token\tmovie_title:token_seq\tclass:token_seq\na\tHeat\tCrime\nb\tBabe\t\n"
+    )
+    (folder / "ml.user").write_text("user_id:token\tage:token\n1\t24\n2\t53\n")
+    (folder / "ml.link").write_text("item_id:token\tentity_id:token\na\tm.1\n")
+    (folder / "README.md").write_text("MovieLens with a few words.\n")
+    return folder
+
+
+def test_a_recbole_folder_is_a_log_with_its_catalogue_and_profiles(tmp_path, capsys, atomic_files):
+    assert run("prepare", atomic_files, "--split", "none", "-w", tmp_path / "w") == 0
+    interactions, items, users = prepared(tmp_path / "w")
+    assert interactions.rows() == [("1", "a", 1, "train"), ("1", "b", 2, "train"), ("2", "a", 1, "train")]
+    assert items.select("item_id", "title", "text").rows() == [("a", "Heat", "Heat. Crime"), ("b", "Babe", "Babe")]
+    assert users.select("user_id", "profile").rows() == [("1", "age: 24"), ("2", "age: 53")]
+    assert capsys.readouterr().err.splitlines() == [
+        f"{atomic_files}/ml.item: read as the catalogue; --items takes another file",
+        f"{atomic_files}/ml.user: read as the users' profiles; --users takes another file",
+        f"{atomic_files}/README.md, {atomic_files}/ml.link: left out, no log",
+    ]
+
+
+def test_a_catalogue_that_was_given_replaces_the_one_beside_the_log(tmp_path, capsys, atomic_files):
+    (tmp_path / "items.csv").write_text("item_id,title\na,Hitze\n")
+    given = ("--items", tmp_path / "items.csv", "--users", atomic_files / "ml.user")
+    assert run("prepare", atomic_files, *given, "--split", "none", "-w", tmp_path / "w") == 0
+    _, items, users = prepared(tmp_path / "w")
+    assert items["title"].to_list() == ["Hitze", ""]
+    assert users["profile"].to_list() == ["age: 24", "age: 53"]
+    notices = capsys.readouterr().err.splitlines()
+    assert notices[0] == f"{atomic_files}/README.md, {atomic_files}/ml.link, {atomic_files}/ml.item: left out, no log"
+
+
 def test_several_inputs_follow_each_other(tmp_path, log):
     (tmp_path / "parts").mkdir()
     log[:300].write_csv(tmp_path / "parts" / "a.csv")
@@ -324,8 +363,8 @@ def test_inputs_in_different_units_are_refused(tmp_path, capsys):
         ("log.csv", ("--eval-users", 5), "--eval-users samples users for --split last-day"),
         ("log.csv", ("--time-unit", "s"), "--time-unit matters for --split last-day alone"),
         ("log.csv", ("--user-column", "a", "--item-column", "a"), "name 'a'"),
-        ("log.txt", ("--split", "last-day"), "sequence files have no times"),
-        ("log.txt", ("--item-column", "x"), "sequence files have no columns"),
+        ("log.txt", ("--split", "last-day"), "sequences have no times"),
+        ("log.txt", ("--item-column", "x"), "sequences name no columns"),
         ("log.csv", ("--tail-fraction", 1.5), "tail-fraction"),
     ],
 )

@@ -1,0 +1,22 @@
+"""Amazon's dumps: JSON lines with its own names of fields, some of those of 2014 Python literals instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmi2i_cli.data.json_lines import JsonLinesFile, parse_object
+
+KEYS = ("reviewerID", "asin", "parent_asin")
+
+
+def open_amazon(path: Path) -> JsonLinesFile:
+    """A file of reviews or metadata. InputError : as for any `JsonLinesFile`."""
+    return JsonLinesFile(path, python_literals=True)
+
+
+def is_amazon(lines: Sequence[str]) -> bool:
+    """Whether a file that begins with `lines` holds objects with Amazon's keys."""
+    first = next((line for line in lines if line.strip()), "")
+    found = parse_object(first, python_literals=True) if first.lstrip().startswith("{") else None
+    return found is not None and any(key in found for key in KEYS)
