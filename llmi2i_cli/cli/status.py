@@ -7,7 +7,7 @@ from llmi2i_cli.cli.printing import print_json, print_table
 
 
 def status(workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
-    """Show which stages are done, stale (and why) or missing.
+    """Show which stages are done, running (and how far), stale (and why), interrupted or missing.
 
     Example: llmi2i status -w work
     """

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from llmi2i_cli.files.tables import Schema, sink_table, write_table
-from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun
 
 ROWS_PER_GROUP = 1 << 18
@@ -56,7 +56,7 @@ def publish_in_blocks(
     """
     for table in tables:
         mine = range(shard - 1, table.n_blocks, shards)
-        with progress_bar(f"{title} ({table.name})", len(mine)) as bar:
+        with run.progress_bar(f"{title} ({table.name})", len(mine)) as bar:
             for block in mine:
                 if not (path := table.path(run, block)).exists():
                     write_table(table.make(block), path, table.schema)

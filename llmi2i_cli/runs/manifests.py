@@ -10,6 +10,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from llmi2i_cli import __version__
@@ -17,10 +18,19 @@ from llmi2i_cli.runs.pipeline import Stage
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
 RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit", "faiss-cpu")
-# What every manifest holds; any other key is what its stage found or chose.
-MANIFEST_KEYS = (
-    "stage", "fingerprint", "options", "variant", "inputs", "versions", "outputs", "seconds", "finished_at"
-)  # fmt: skip
+# What every manifest holds, and of what type; any other key is what its stage found or chose.
+MANIFEST_KEYS: Mapping[str, type | UnionType] = {
+    "stage": str,
+    "fingerprint": str,
+    "options": dict,
+    "variant": dict,
+    "inputs": dict,
+    "versions": dict,
+    "outputs": dict,
+    "seconds": int | float,
+    "finished_at": str,
+}
+FILE_KEYS: Mapping[str, type] = {"bytes": int, "mtime_ns": int, "digest": str}  # of an input or output
 
 
 def file_digest(path: Path) -> str:
@@ -60,7 +70,14 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return manifest if isinstance(manifest, dict) and all(key in manifest for key in MANIFEST_KEYS) else None
+    if not _has(manifest, MANIFEST_KEYS):
+        return None
+    files = (*manifest["inputs"].values(), *manifest["outputs"].values())
+    return manifest if all(_has(entry, FILE_KEYS) for entry in files) else None
+
+
+def _has(value: Any, keys: Mapping[str, type | UnionType]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), form) for key, form in keys.items())
 
 
 def versions() -> dict[str, str]:

@@ -147,9 +147,10 @@ STAGES: dict[str, Stage] = {
             writes=("{model}-{data}-{split}.json",),
             extras={"{model}-{data}-{split}.users.parquet": ""},
             label="{model}-{data}-{split}",
-            variants=(
-                *({**variant, "split": "test"} for variant in I2I_VARIANTS),
-                {"model": GENERATOR, "data": "real", "split": "test"},
+            variants=tuple(
+                {**variant, "split": split}
+                for variant in (*I2I_VARIANTS, {"model": GENERATOR, "data": "real"})
+                for split in ("test", "valid")
             ),
         ),
         Stage(

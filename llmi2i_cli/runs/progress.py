@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 DELAY_SECONDS = 2.0  # quicker work shows no bar
+REPORT_SECONDS = 2.0  # between two reports to other processes
 
 
 def notice(message: str) -> None:
@@ -21,19 +22,28 @@ def notice(message: str) -> None:
 
 
 class ProgressBar:
-    """A bar: the share done, elapsed and remaining time, and a free text (the loss, a rate). Shown after 2 s."""
+    """A bar: the share done, elapsed and remaining time, and a free text (the loss, a rate). Shown after 2 s.
 
-    def __init__(self, title: str, total: int | None) -> None:
+    `report` is called with the keywords ``doing``, ``done`` and ``total``: at the start, then every 2 s at most.
+    """
+
+    def __init__(self, title: str, total: int | None, report: Callable[..., Any] | None = None) -> None:
         self.title, self.total, self.done = title, total, 0
         self._shown = sys.stderr.isatty()
-        self._start = time.monotonic()
+        self._start = self._reported = time.monotonic()
+        self._report = report
+        self._tell()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def update(self, done: int, total: int | None = None, text: str = "") -> None:
         """Set how much is done (and, if it only now is known, of how much)."""
         self.done, self.total = done, total if total is not None else self.total
-        if not self._shown or time.monotonic() - self._start < DELAY_SECONDS:
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._tell()
+        if not self._shown or now - self._start < DELAY_SECONDS:
             return
         if self._progress is None:
             self._open()
@@ -42,6 +52,10 @@ class ProgressBar:
 
     def advance(self, step: int = 1, text: str = "") -> None:
         self.update(self.done + step, text=text)
+
+    def _tell(self) -> None:
+        if self._report:
+            self._report(doing=self.title, done=self.done, total=self.total)
 
     def _open(self) -> None:
         from rich.console import Console
@@ -74,9 +88,11 @@ class ProgressBar:
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None = None) -> Iterator[ProgressBar]:
+def progress_bar(
+    title: str, total: int | None = None, *, report: Callable[..., Any] | None = None
+) -> Iterator[ProgressBar]:
     """A `ProgressBar` that is taken away at the end of the block."""
-    bar = ProgressBar(title, total)
+    bar = ProgressBar(title, total, report)
     try:
         yield bar
     finally:

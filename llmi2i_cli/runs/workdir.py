@@ -28,10 +28,11 @@ from typing import Any
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
 from llmi2i_cli.files.atomic import write_json
-from llmi2i_cli.runs.locks import lock
+from llmi2i_cli.runs.locks import HeldLock, lock
 from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, versions
 from llmi2i_cli.runs.pipeline import STAGES, Stage, require
 from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
+from llmi2i_cli.runs.progress import ProgressBar, progress_bar
 
 # As libraries tell of it that have errors of their own: Polars and safetensors, and torch when it saves.
 NO_SPACE = r"No space left on device|os error 28\b|inline_container\.cc.* unexpected pos"
@@ -55,12 +56,19 @@ class StageRun:
         self.manifest: dict[str, Any] | None = None
         self.up_to_date = False
         self._publishing = False
+        self._lock: HeldLock | None = None
         self._description: dict[str, Any] = {}
         self._started = time.monotonic()
 
     def output(self, name: str) -> Path:
         """Where to write an output, ``{model}`` and the like filled in, until it is published."""
         return self.partial / name.format(**self.variant)
+
+    @contextlib.contextmanager
+    def progress_bar(self, title: str, total: int | None = None) -> Iterator[ProgressBar]:
+        """A progress bar for the user, which `llmi2i status` reads from other processes, too."""
+        with progress_bar(title, total, report=self._lock.tell if self._lock else None) as bar:
+            yield bar
 
     def publish(self, *, rows: Mapping[str, int] | None = None, **details: Any) -> dict[str, Any]:
         """Rename what was written into the stage's folder and write the manifest; returns it.
@@ -211,7 +219,8 @@ def stage_run(
     what = "-".join(filter(None, (name, *variant.values(), shard)))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        with lock(workdir, what, f"`llmi2i {name}`"):
+        about = {"stage": name, "variant": variant, "shard": shard}
+        with lock(workdir, what, f"`llmi2i {name}`", about=about) as run._lock:
             _resume_publication(run)
             run.up_to_date = not force and _still_current(run, inputs)
             if not run.up_to_date:

@@ -12,7 +12,7 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
-from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def evaluate(
         held_out = read_held_out(workdir, split)
         valid = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
         question = Question(recent, decay, exclude_seen, max(ks), valid, on_valid=split == "valid")
-        evaluation = _Evaluation(workdir, catalogue, held_out, tuple(ks), ranking, question)
+        evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), ranking, question)
         measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
         ours = measured_by_log[data]
         known = held_out.targets.items[held_out.targets.items < catalogue.n_items]
@@ -197,7 +197,7 @@ class _Measured:
 class _Evaluation:
     """What all models of a comparison share."""
 
-    workdir: Path
+    run: StageRun
     catalogue: Catalogue
     held_out: HeldOut
     ks: tuple[int, ...]
@@ -216,7 +216,7 @@ class _Evaluation:
             self.question.exclude_seen,
             self.question.on_valid,
             ranked.chosen,
-            _training_of(self.workdir, model, data),
+            _training_of(self.run.workdir, model, data),
             ranked.top_k,
         )
         return _Measured(
@@ -231,7 +231,7 @@ class _Evaluation:
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
         if self.ranking == "index":
-            neighbours = read_neighbours(self.workdir, model, data, self.catalogue.ids)
+            neighbours = read_neighbours(self.run.workdir, model, data, self.catalogue.ids)
             return rank_by_index(neighbours, self.held_out, self.question)
         if self.ranking == "user-vectors":
             return rank_by_user_vectors(self._user_ranker(model, data), self.held_out, self.question)
@@ -240,21 +240,21 @@ class _Evaluation:
     def _user_ranker(self, model: str, data: str) -> Any:
         row = MODELS[model]
         assert row.user_ranker is not None  # it ranks by user vectors
-        path = self.workdir / _vectors_path(model, data)
+        path = self.run.workdir / _vectors_path(model, data)
         ranker = load(row.user_ranker).load(path)
         if ranker.n_items != self.catalogue.n_items:
             raise ArtifactError(
                 f"{path} is of another catalogue: "
-                f"run `llmi2i train-i2i --model {model} --data {data} -w {self.workdir} --force`"
+                f"run `llmi2i train-i2i --model {model} --data {data} -w {self.run.workdir} --force`"
             )
         return ranker
 
     def _generator_ranker(self, held_out: HeldOut) -> Callable[[int, int], NDArray[np.int32]]:
-        return _generator_ranker(self.workdir, self.catalogue, held_out, self.question.exclude_seen)
+        return _generator_ranker(self.run, self.catalogue, held_out, self.question.exclude_seen)
 
 
 def _generator_ranker(
-    workdir: Path, catalogue: Catalogue, held_out: HeldOut, exclude_seen: bool
+    run: StageRun, catalogue: Catalogue, held_out: HeldOut, exclude_seen: bool
 ) -> Callable[[int, int], NDArray[np.int32]]:
     """The seam to the LLM: a function of (M, top_n) that ranks the catalogue for the held-out users."""
     import numpy as np
@@ -262,15 +262,17 @@ def _generator_ranker(
     from llmi2i_cli.artifacts.prepared import read_profiles
     from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_users
 
-    profiles = read_profiles(workdir)
+    profiles = read_profiles(run.workdir)
     # The ranker's user k is row k of the queries, so the profiles are put in that order.
-    generator = load_generator(workdir / "sft-gen" / "model", catalogue, [profiles[user] for user in held_out.users])
+    generator = load_generator(
+        run.workdir / "sft-gen" / "model", catalogue, [profiles[user] for user in held_out.users]
+    )
     queries = held_out.queries
     users, seen = np.arange(queries.n_users), queries if exclude_seen else None
 
     def rank(recent: int, top_n: int) -> NDArray[np.int32]:
         ranked = []
-        with progress_bar(f"Ranking by the generator, {recent} recent items", -(-len(users) // BLOCK_USERS)) as bar:
+        with run.progress_bar(f"Ranking by the generator, {recent} recent items", -(-len(users) // BLOCK_USERS)) as bar:
             for ids, _ in rank_users(generator, users, queries, seen, history=recent, top_n=top_n):
                 ranked.append(ids)
                 bar.advance()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.choices.models import BEST, MODELS
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _tune(
     from llmi2i_cli.files.tables import write_table
 
     held_out = read_held_out(workdir, "valid")
-    with progress_bar(f"Tuning {model} on the real log"):
+    with run.progress_bar(f"Tuning {model} on the real log"):
         served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, read_catalogue(workdir).texts)
     finished = _finished_points(run.partial / "points.jsonl")
     points: dict[Choice, dict[str, Any]] = {}
@@ -260,7 +260,7 @@ def _tune(
 
     best = first_choice(given)
     with (
-        progress_bar(f"Fusing, judged by {MODELS[model].label}") as bar,
+        run.progress_bar(f"Fusing, judged by {MODELS[model].label}") as bar,
         (run.partial / "points.jsonl").open("a") as log,
     ):
         for axes in rounds(logs.candidates, given):

@@ -29,7 +29,7 @@ from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_non
 from llmi2i_cli.data.times import Unit, infer_unit
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
 from llmi2i_cli.files.tables import write_table
-from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
+from llmi2i_cli.runs.progress import ProgressBar, notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 Split = Literal["leave-last-two", "last-day", "none"]
@@ -133,7 +133,7 @@ def prepare(
         try:
             catalogue = read_catalogue(item_files, item_column) if item_files else None
             profiles = _cut_profiles(user_files, user_column, scratch, n_buckets)
-            with progress_bar("prepare", total=len(logs) + 2 * n_buckets) as bar:
+            with run.progress_bar("prepare", total=len(logs) + 2 * n_buckets) as bar:
                 unit = _read(log, logs, reader, time_unit, bar)
                 log.clean(len(logs), on_bucket=bar.advance)
                 _find_core(log)

@@ -23,8 +23,8 @@ from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.processes import from_first, world_size
-from llmi2i_cli.runs.progress import notice, progress_bar
-from llmi2i_cli.runs.workdir import stage_run
+from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +63,8 @@ def sft_disc(
         log = read_prepared(workdir)
         held_back = None
         if options.negatives == "generator":
-            held_back = _held_back_generator(generator_options, trained["chosen_epoch"], log, run.partial, resume)
-        positions = _of_first(run.partial / "positions.npz", lambda: _positions(held_back, log, options))
+            held_back = _held_back_generator(generator_options, trained["chosen_epoch"], log, run, resume)
+        positions = _of_first(run.partial / "positions.npz", lambda: _positions(run, held_back, log, options))
         if not positions.labels.any():
             raise ArtifactError(
                 "no example to learn from: no held-back interaction is among the generator's candidates; "
@@ -76,7 +76,7 @@ def sft_disc(
             validation = asked if len(asked.users) else None
         data = DiscriminatorData(log, positions, Buckets.fit(positions.features), validation)
         base = _base(options, generator_options, held_back, data)
-        with progress_bar("Training the discriminator") as bar:
+        with run.progress_bar("Training the discriminator") as bar:
             facts = train_discriminator(options, base, data, TrainingPlace(run.partial, resume, bar.update))
         return run.publish(**facts)
 
@@ -105,21 +105,21 @@ def _generator_manifest(workdir: Path) -> dict[str, Any]:
 
 
 def _held_back_generator(
-    options: GeneratorOptions, chosen_epoch: float, log: PreparedLog, partial: Path, resume: bool
+    options: GeneratorOptions, chosen_epoch: float, log: PreparedLog, run: StageRun, resume: bool
 ) -> Path:
     """The checkpoint of a generator that knows the past alone; trained now, unless a killed run has done it already."""
     from llmi2i_cli.llm.generator_training import train_generator
     from llmi2i_cli.llm.positions import hold_back_last
     from llmi2i_cli.llm.training_place import TrainingPlace
 
-    done = partial / "held-back"
+    done = run.partial / "held-back"
     if not resume:
         from_first(lambda: shutil.rmtree(done, ignore_errors=True))
     if not from_first(done.exists):
-        making = partial / "held-back-in-the-making"
+        making = run.partial / "held-back-in-the-making"
         from_first(lambda: making.mkdir(exist_ok=True))
         past = replace(log, histories=hold_back_last(log.histories)[0])
-        with progress_bar("Training the held-back generator") as bar:
+        with run.progress_bar("Training the held-back generator") as bar:
             train_generator(options, past, TrainingPlace(making, resume, bar.update), stop_after=chosen_epoch)
         from_first(lambda: _move(making, done))
     return done / "model"
@@ -130,7 +130,7 @@ def _move(making: Path, done: Path) -> None:
     shutil.rmtree(done / "checkpoints")
 
 
-def _positions(held_back: Path | None, log: PreparedLog, options: DiscriminatorOptions) -> Positions:
+def _positions(run: StageRun, held_back: Path | None, log: PreparedLog, options: DiscriminatorOptions) -> Positions:
     """What the discriminator is trained on.
 
     With a held-back generator: its proposals to the users whose held-back item is among them, and everyone's held-back
@@ -156,7 +156,7 @@ def _positions(held_back: Path | None, log: PreparedLog, options: DiscriminatorO
         )
     past, users, items = hold_back_last(log.histories)
     describe = Evidence(past, log.catalogue.texts).features
-    with progress_bar("Candidates of the held-back generator", -(-len(users) // BLOCK_USERS)) as bar:
+    with run.progress_bar("Candidates of the held-back generator", -(-len(users) // BLOCK_USERS)) as bar:
         proposed = positions_of_generator(
             load_generator(held_back, log.catalogue, log.profiles),
             past,

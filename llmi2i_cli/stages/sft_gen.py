@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.choices.models import BEST, MODELS
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
-from llmi2i_cli.runs.progress import notice, progress_bar
+from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import stage_run
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def sft_gen(
             worth = CandidateWorth(BEST, log.histories, held_out, log.catalogue.texts)
         if options.patience and worth is None:
             raise UsageError("--patience waits for validation figures, and there is no validation split: leave it out")
-        with progress_bar("Training the generator") as bar:
+        with run.progress_bar("Training the generator") as bar:
             facts = train_generator(
                 options,
                 log,

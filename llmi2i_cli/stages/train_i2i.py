@@ -13,7 +13,7 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import MODELS, has_variant, parts_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
-from llmi2i_cli.runs.progress import ProgressBar, notice, progress_bar
+from llmi2i_cli.runs.progress import ProgressBar, notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def train_i2i(
         _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
-        with progress_bar(f"Training {model} on the {data} log") as bar:
+        with run.progress_bar(f"Training {model} on the {data} log") as bar:
             training.bar = bar
             if tune:
                 found = _tune(training, given)

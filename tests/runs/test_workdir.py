@@ -17,6 +17,7 @@ from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirErro
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs import manifests
 from llmi2i_cli.runs import workdir as module
+from llmi2i_cli.runs.locks import holders
 from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
 from llmi2i_cli.runs.pipeline import PREPARED, STAGES, producer_of, require
 from llmi2i_cli.runs.workdir import shard_label, stage_run
@@ -450,7 +451,7 @@ def test_a_lock_that_vanishes_while_it_is_taken_is_taken_anew(work, monkeypatch)
 
     monkeypatch.setattr(fcntl, "flock", flock_after_the_holder_left)
     with stage_run(work, "fuse", options={}):
-        assert (work / ".locks/fuse.lock").read_text() == str(os.getpid())
+        assert [told["pid"] for told in holders(work)] == [os.getpid()]
     assert orphans
 
 

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from llmi2i_cli.runs.manifests import MANIFEST_KEYS
 from llmi2i_cli.runs.pipeline import STAGES
 from llmi2i_cli.runs.workdir import stage_run
 from llmi2i_cli.stages.status import status
@@ -38,6 +39,11 @@ def workdir(tmp_path):
 
 def states(workdir):
     return {(row["stage"], row["variant"]): (row["state"], row["why"]) for row in status(workdir)}
+
+
+def only(workdir, stage, variant):
+    (row,) = [row for row in status(workdir) if (row["stage"], row["variant"]) == (stage, variant)]
+    return row
 
 
 def test_nothing_has_run(tmp_path):
@@ -107,7 +113,62 @@ def test_an_interrupted_stage_is_told(workdir):
         stage_run(workdir, "export-index", options={}, variant={"model": "swing", "data": "real", "format": "mmap"}),
     ):
         raise KeyboardInterrupt
-    assert states(workdir)["export-index", ""] == ("partial", "interrupted: the same command goes on")
+    interrupted = ("partial", "interrupted: the same command goes on")
+    assert states(workdir)["export-index", "swing real mmap"] == interrupted
+    with (
+        pytest.raises(KeyboardInterrupt),
+        stage_run(workdir, "train-i2i", options={}, variant={"model": "bm25", "data": "real"}),
+    ):
+        raise KeyboardInterrupt
+    found = states(workdir)
+    assert found["train-i2i", "bm25 real"] == interrupted
+    assert found["train-i2i", "swing real"] == ("done", "")
+
+
+def test_a_running_stage_is_told_from_an_interrupted_one(workdir):
+    variant = {"model": "bm25", "data": "real"}
+    with stage_run(workdir, "train-i2i", options={}, variant=variant) as run:
+        row = only(workdir, "train-i2i", "bm25 real")
+        (process,) = row["running"]
+        since = process.pop("started_at")
+        host = os.uname().nodename
+        steps = {"doing": None, "done": None, "total": None}
+        assert process == {"pid": os.getpid(), "host": host, "shard": "", **steps}
+        assert (row["state"], row["why"]) == ("running", f"pid {os.getpid()} since {since}")
+        assert only(workdir, "train-i2i", "swing real")["state"] == "done"
+        with run.progress_bar("Training", 4):
+            row = only(workdir, "train-i2i", "bm25 real")
+            assert row["why"] == f"pid {os.getpid()} since {since}, Training: 0 of 4"
+            assert (row["running"][0]["done"], row["running"][0]["total"]) == (0, 4)
+        with run.progress_bar("Tuning"):
+            assert only(workdir, "train-i2i", "bm25 real")["why"].endswith(", Tuning: 0")
+    assert only(workdir, "train-i2i", "bm25 real")["state"] == "partial"
+
+
+def test_a_finished_stage_that_runs_again_is_running(workdir):
+    with stage_run(workdir, "fuse", options={"text": "2"}):
+        row = only(workdir, "fuse", "")
+        assert (row["state"], row["rows"]) == ("running", 11)  # of the result that is still there
+    assert only(workdir, "fuse", "")["state"] == "done"
+
+
+def test_a_process_of_another_machine(workdir, monkeypatch):
+    with stage_run(workdir, "fuse", options={"text": "2"}):
+        (process,) = only(workdir, "fuse", "")["running"]
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "elsewhere", "", "", "")))
+        why = only(workdir, "fuse", "")["why"]
+    assert why == f"pid {os.getpid()} on {process['host']} since {process['started_at']}"
+
+
+def test_running_shards_are_counted_and_their_steps_summed(workdir):
+    with stage_run(workdir, "synthesize", options={"n": 2}, shard="1-of-8") as one, one.progress_bar("Blocks", 30):
+        row = only(workdir, "synthesize", "")
+        since = row["running"][0]["started_at"]
+        assert row["why"] == f"shard 1 of 8, pid {os.getpid()} since {since}, Blocks: 0 of 30"
+        with stage_run(workdir, "synthesize", options={"n": 2}, shard="2-of-8") as two, two.progress_bar("Blocks", 31):
+            row = only(workdir, "synthesize", "")
+            assert row["why"] == f"2 shards since {since}, Blocks: 0 of 61"
+            assert [process["shard"] for process in row["running"]] == ["1-of-8", "2-of-8"]
 
 
 def test_examples_alone_are_no_interrupted_training(tmp_path):
@@ -124,6 +185,20 @@ def test_a_damaged_manifest(workdir, content):
     path = workdir / "fuse/manifest.json"
     path.write_text(content)
     assert states(workdir)["fuse", ""] == ("stale", f"{path} cannot be read")
+
+
+@pytest.mark.parametrize("key", MANIFEST_KEYS)
+@pytest.mark.parametrize("value", [None, ["x"], {"x": 1}, {"x": {"bytes": "1"}}])
+def test_a_manifest_of_the_wrong_shape_is_one_row_of_many(workdir, key, value):
+    path = workdir / "i2i/swing-real.manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {key: value}))
+    found = states(workdir)
+    assert set(found) == set(states(workdir))
+    if isinstance(value, dict) and key in ("options", "variant", "versions"):  # any JSON object will do
+        return
+    assert found["train-i2i", "swing real"] == ("stale", f"{path} cannot be read")
+    assert found["train-i2i", "swing fused"] == ("done", "")
 
 
 def test_another_version_made_it(workdir, monkeypatch):
