@@ -220,12 +220,13 @@ def _retrieve_all(
     longest = 0
     for query in range(n_queries):
         longest = max(longest, query_ptr[query + 1] - query_ptr[query])
-    bits = _address_bits(min(longest, len(decays)) * neighbour_ids.shape[1], len(tie_rank))
+    additions = min(longest, len(decays)) * neighbour_ids.shape[1]
+    bits = _address_bits(additions, len(tie_rank))
     slots = 1 << bits
     for block in prange(n_blocks):
         slot_items = np.full(slots, EMPTY, np.int32)
         slot_sums = np.empty(slots, np.float64)
-        used_slots = np.empty(slots, np.int32)
+        used_slots = np.empty(min(additions, len(tie_rank)), np.int32)
         keys = np.empty(ids.shape[1], np.uint64)
         for query in range(block, n_queries, n_blocks):
             first = max(query_ptr[query], query_ptr[query + 1] - len(decays))
@@ -259,7 +260,8 @@ def _rank_one(
     ids: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> int:
-    bits = _address_bits(len(query) * neighbour_ids.shape[1], len(tie_rank))
+    additions = len(query) * neighbour_ids.shape[1]
+    bits = _address_bits(additions, len(tie_rank))
     slots = 1 << bits
     size, _ = _sum_and_rank(
         neighbour_ids,
@@ -271,7 +273,7 @@ def _rank_one(
         bits,
         np.full(slots, EMPTY, np.int32),
         np.empty(slots, np.float64),
-        np.empty(slots, np.int32),
+        np.empty(min(additions, len(tie_rank)), np.int32),
         np.empty(len(ids), np.uint64),
         ids,
         scores,

@@ -2,17 +2,25 @@
 
 ::
 
-    meta.json             format, version, n_items, top_k
-    neighbour_ids.npy     int32 (n_items, k): rows of the neighbours, best first, padded with -1
-    scores.npy            float32 (n_items, k)
-    tie_ranks.npy         int32 (n_items,): the order among equal sums
-    id_text.bin           the item ids as UTF-8, one after the other
-    id_offsets.npy        int64 (n_items + 1,): item i is ``id_text[id_offsets[i]:id_offsets[i + 1]]``
-    id_hashes.npy         uint64 (n_items,), ascending: BLAKE2b-64 of the ids
-    id_rows.npy           int32 (n_items,): the item of each hash
+    meta.json         format, version, n_items, top_k
+    neighbours.npy    records of int32 (k,) ``ids``, rows of the neighbours, best first, padded with -1, and of
+                      float32 (k,) ``scores``; one an item, so that all of it lies together
+    tie_ranks.npy     int32 (n_items,): the order among equal sums
+    id_text.bin       the item ids as UTF-8, one after the other
+    id_offsets.npy    int64 (n_items + 1,): item i is ``id_text[id_offsets[i]:id_offsets[i + 1]]``
+    id_hashes.npy     uint64 (n_items,), ascending: BLAKE2b-64 of the ids
+    id_rows.npy       int32 (n_items,): the item of each hash
+
+A query is three calls, with `llmi2i_cli.evaluation.retrieve.rank_one` between the last two::
+
+    rows = index.rows_of(["item a", "item b"])     # text -> rows
+    found = index.neighbours(rows)                 # their neighbours, in memory
+    ids, scores = rank_one(found.ids, found.scores, index.tie_ranks, np.arange(len(rows)), exclude=rows, top_n=10)
+    index.item_ids(ids)                            # rows -> text
 
 A look-up is a binary search for the hash and a comparison of the id itself, so nothing is loaded or built at opening,
-and processes that serve the same index share its pages.
+and processes that serve the same index share its pages. The records are nearly all of an index: only those that are
+asked for are read, all of a query at once. What is read is checked, so that a damaged index is an error and no crash.
 """
 
 from __future__ import annotations
@@ -26,29 +34,23 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numba import njit
+from numpy.typing import DTypeLike, NDArray
 
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
+from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
 
-FORMAT, VERSION = "llmi2i-index", 1
-ARRAYS = {
-    "neighbour_ids": np.int32,
-    "scores": np.float32,
-    "tie_ranks": np.int32,
-    "id_offsets": np.int64,
-    "id_hashes": np.uint64,
-    "id_rows": np.int32,
-}
+FORMAT, VERSION = "llmi2i-index", 2
 UNKNOWN = -1
+FINE = -1
 
 
 @dataclass(frozen=True)
 class ServedIndex:
     """An open index; the arrays are memory-mapped and read-only."""
 
-    neighbour_ids: NDArray[np.int32]
-    scores: NDArray[np.float32]
+    directory: Path
+    records: NDArray[np.void]
     tie_ranks: NDArray[np.int32]
     id_offsets: NDArray[np.int64]
     id_hashes: NDArray[np.uint64]
@@ -62,52 +64,84 @@ class ServedIndex:
             meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
             if meta.get("format") != FORMAT or meta.get("version") != VERSION:
                 raise ValueError(f"format {meta.get('format')!r} version {meta.get('version')!r}")
-            arrays = {name: _plain(np.load(directory / f"{name}.npy", mmap_mode="r")) for name in ARRAYS}
-            text_path = directory / "id_text.bin"
-            empty = text_path.stat().st_size == 0
-            text = np.zeros(0, np.uint8) if empty else _plain(np.memmap(text_path, np.uint8, "r"))
-            _check_shapes(arrays, text, meta["n_items"], meta["top_k"])
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            n_items = meta["n_items"]
+            index = cls(
+                directory,
+                _mapped(directory / "neighbours.npy", _record(meta["top_k"]), n_items),
+                _mapped(directory / "tie_ranks.npy", np.int32, n_items),
+                _mapped(directory / "id_offsets.npy", np.int64, n_items + 1),
+                _mapped(directory / "id_hashes.npy", np.uint64, n_items),
+                _mapped(directory / "id_rows.npy", np.int32, n_items),
+                _mapped_text(directory / "id_text.bin"),
+            )
+            if len(index.id_text) != index.id_offsets[-1]:
+                raise ValueError(f"id_text.bin has {len(index.id_text)} bytes instead of {index.id_offsets[-1]}")
+        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
-                f"{directory} is no index of this version ({error}): run `llmi2i export-index --format mmap` again"
+                f"{directory} is no index of this version ({error}): "
+                "run `llmi2i export-index --format mmap --force` again"
             ) from error
-        return cls(**arrays, id_text=text)
+        _advise_random(index.records)
+        return index
 
     @property
     def n_items(self) -> int:
         return len(self.id_rows)
 
-    def item_id(self, row: int) -> str:
-        """The id of an item."""
-        return self._text(row).decode()
-
-    def _text(self, row: int) -> bytes:
-        begin, end = self.id_offsets[row : row + 2].tolist()
-        return self.id_text.data[begin:end].tobytes()
-
     def rows_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
-        """The items' rows, int32 (len(item_ids),); -1 (`UNKNOWN`) where the index does not have one."""
+        """The items' rows, int32 (len(item_ids),); -1 (`UNKNOWN`) where the index does not have one.
+
+        ArtifactError if the index is damaged where it was looked up; so in the other methods.
+        """
         encoded = [item_id.encode() for item_id in item_ids]
-        hashes = np.array([_hash(text) for text in encoded], np.uint64)
-        first = np.searchsorted(self.id_hashes, hashes).tolist()
-        last = np.searchsorted(self.id_hashes, hashes, side="right").tolist()
+        ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
         rows = np.full(len(encoded), UNKNOWN, np.int32)
-        for query, text in enumerate(encoded):
-            for row in self.id_rows[first[query] : last[query]].tolist():  # more than one if hashes collide
-                if self._text(row) == text:
-                    rows[query] = row
+        damaged = _find(
+            np.array([_hash(text) for text in encoded], np.uint64),
+            np.frombuffer(b"".join(encoded), np.uint8),
+            ends,
+            self.id_hashes,
+            self.id_rows,
+            self.id_offsets,
+            self.id_text,
+            rows,
+        )
+        if damaged != FINE:
+            raise self._damaged(f"the look-up of {item_ids[damaged]!r} leads out of it")
         return rows
+
+    def neighbours(self, rows: NDArray[np.int32]) -> Neighbours:
+        """The neighbours of these items, (len(rows), k), copied into memory; none where a row is -1 (`UNKNOWN`)."""
+        if len(rows) and not UNKNOWN <= rows.min() <= rows.max() < self.n_items:
+            raise IndexError(f"rows from {rows.min()} to {rows.max()} of an index of {self.n_items} items")
+        _read_ahead(self.records, rows)
+        found = Neighbours.empty(len(rows), self.records.dtype["ids"].shape[0])
+        damaged = _gather(self.records["ids"], self.records["scores"], rows, found.ids, found.scores)
+        if damaged != FINE:
+            raise self._damaged(f"item {rows[damaged]} has a neighbour outside the {self.n_items} items, or no score")
+        return found
+
+    def item_ids(self, rows: NDArray[np.int32]) -> list[str]:
+        """The ids of these items."""
+        begins, ends = self.id_offsets[rows], self.id_offsets[rows + 1]
+        text = self.id_text.data
+        try:
+            if ((begins < 0) | (begins > ends) | (ends > len(text))).any():
+                raise ValueError("an id lies outside id_text.bin")
+            return [str(text[begin:end], "utf-8") for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
 
     def neighbours_of(self, item_id: str) -> list[tuple[str, float]]:
         """An item's neighbours and scores, best first; empty for an unknown item."""
-        row = int(self.rows_of([item_id])[0])
-        if row == UNKNOWN:
-            return []
-        return [
-            (self.item_id(neighbour), score)
-            for neighbour, score in zip(self.neighbour_ids[row].tolist(), self.scores[row].tolist(), strict=True)
-            if neighbour >= 0
-        ]
+        found = self.neighbours(self.rows_of([item_id]))
+        real = found.ids[0] != EMPTY
+        return list(zip(self.item_ids(found.ids[0, real]), found.scores[0, real].tolist(), strict=True))
+
+    def _damaged(self, what: str) -> ArtifactError:
+        return ArtifactError(
+            f"{self.directory} is damaged ({what}): run `llmi2i export-index --format mmap --force` again"
+        )
 
 
 def write_served_index(directory: Path, neighbours: Neighbours, item_ids: pl.Series) -> None:
@@ -118,46 +152,141 @@ def write_served_index(directory: Path, neighbours: Neighbours, item_ids: pl.Ser
     np.cumsum([len(text) for text in encoded], out=offsets[1:])
     hashes = np.array([_hash(text) for text in encoded], np.uint64)
     order = np.argsort(hashes, kind="stable")
-    arrays = {
-        "neighbour_ids": neighbours.ids,
-        "scores": neighbours.scores,
-        "tie_ranks": tie_ranks(neighbours.n_items),
-        "id_offsets": offsets,
-        "id_hashes": hashes[order],
-        "id_rows": order,
-    }
-    for name, dtype in ARRAYS.items():
-        np.save(directory / f"{name}.npy", np.ascontiguousarray(arrays[name], dtype))
+    _write_records(directory / "neighbours.npy", neighbours)
+    np.save(directory / "tie_ranks.npy", tie_ranks(neighbours.n_items))
+    np.save(directory / "id_offsets.npy", offsets)
+    np.save(directory / "id_hashes.npy", hashes[order])
+    np.save(directory / "id_rows.npy", order.astype(np.int32))
     (directory / "id_text.bin").write_bytes(b"".join(encoded))
     meta = {"format": FORMAT, "version": VERSION, "n_items": neighbours.n_items, "top_k": neighbours.k}
     (directory / "meta.json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
 
 
-def _plain(mapped: np.memmap) -> NDArray:
-    """A plain view of mapped pages: indexing a np.memmap itself costs microseconds each time.
+def _record(top_k: int) -> np.dtype[np.void]:
+    return np.dtype([("ids", np.int32, (top_k,)), ("scores", np.float32, (top_k,))])
 
-    Rows are looked up at random: without the advice each one would bring dozens of pages that nobody asks for.
-    """
-    if hasattr(mmap, "MADV_RANDOM"):
-        mapped._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
-    return np.asarray(mapped)
+
+def _write_records(path: Path, neighbours: Neighbours, rows_at_once: int = 1 << 14) -> None:
+    """Interleave ids and scores without a second copy of all in memory."""
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(_record(neighbours.k)), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (neighbours.n_items,)})
+        for first in range(0, neighbours.n_items, rows_at_once):
+            part = slice(first, first + rows_at_once)
+            records = np.empty(len(neighbours.ids[part]), _record(neighbours.k))
+            records["ids"], records["scores"] = neighbours.ids[part], neighbours.scores[part]
+            file.write(records.tobytes())
 
 
 def _hash(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def _check_shapes(arrays: dict[str, NDArray], text: NDArray[np.uint8], n_items: int, top_k: int) -> None:
-    shapes = {
-        "neighbour_ids": (n_items, top_k),
-        "scores": (n_items, top_k),
-        "tie_ranks": (n_items,),
-        "id_offsets": (n_items + 1,),
-        "id_hashes": (n_items,),
-        "id_rows": (n_items,),
-    }
-    for name, dtype in ARRAYS.items():
-        if arrays[name].shape != shapes[name] or arrays[name].dtype != dtype:
-            raise ValueError(f"{name}.npy has shape {arrays[name].shape} and type {arrays[name].dtype}")
-    if len(text) != arrays["id_offsets"][-1]:
-        raise ValueError(f"id_text.bin has {len(text)} bytes instead of {arrays['id_offsets'][-1]}")
+def _mapped(path: Path, dtype: DTypeLike, length: int) -> NDArray:
+    """A plain view of a mapped file: indexing a np.memmap itself costs microseconds each time."""
+    array = np.load(path, mmap_mode="r")
+    if array.shape != (length,) or array.dtype != np.dtype(dtype):
+        raise ValueError(f"{path.name} has shape {array.shape} and type {array.dtype}")
+    return np.asarray(array)
+
+
+def _mapped_text(path: Path) -> NDArray[np.uint8]:
+    if path.stat().st_size == 0:  # cannot be mapped
+        return np.zeros(0, np.uint8)
+    return np.asarray(np.memmap(path, np.uint8, "r"))
+
+
+def _mapping(records: NDArray[np.void]) -> mmap.mmap | None:
+    """What holds the pages of a mapped array, where the system takes advice about them."""
+    mapping = getattr(records.base, "_mmap", None)
+    return mapping if hasattr(mmap, "MADV_WILLNEED") else None
+
+
+def _advise_random(records: NDArray[np.void]) -> None:
+    """Without the advice each record would bring dozens of pages that nobody asks for."""
+    if mapping := _mapping(records):
+        mapping.madvise(mmap.MADV_RANDOM)
+
+
+def _read_ahead(records: NDArray[np.void], rows: NDArray[np.int32]) -> None:
+    """Have the pages of these records read side by side: touching one after the other waits for the disk each time."""
+    if mapping := _mapping(records):
+        header_bytes = len(mapping) - records.nbytes
+        for begin, end in _page_ranges(rows, header_bytes, records.itemsize, mmap.PAGESIZE).tolist():
+            mapping.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+
+
+@njit(cache=True)
+def _page_ranges(rows: NDArray[np.int32], header_bytes: int, record_bytes: int, page_bytes: int) -> NDArray[np.int64]:
+    """Where the records of `rows` lie, int64 (n, 2): from and to which byte, in whole pages, ascending and apart."""
+    ranges = np.empty((len(rows), 2), np.int64)
+    n = 0
+    for row in np.sort(rows):
+        if row == UNKNOWN:
+            continue
+        first_byte = header_bytes + np.int64(row) * record_bytes
+        begin = first_byte // page_bytes * page_bytes
+        end = (first_byte + record_bytes + page_bytes - 1) // page_bytes * page_bytes
+        if n and begin <= ranges[n - 1, 1]:
+            ranges[n - 1, 1] = end
+        else:
+            ranges[n] = begin, end
+            n += 1
+    return ranges[:n]
+
+
+@njit(cache=True)
+def _find(
+    hashes: NDArray[np.uint64],
+    text: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    id_hashes: NDArray[np.uint64],
+    id_rows: NDArray[np.int32],
+    id_offsets: NDArray[np.int64],
+    id_text: NDArray[np.uint8],
+    rows: NDArray[np.int32],
+) -> int:
+    """Fill in the row of each id; the id whose look-up leads outside the arrays, or -1 (`FINE`)."""
+    for query in range(len(hashes)):
+        begin = ends[query - 1] if query else 0
+        low, high = 0, len(id_hashes)
+        while low < high:
+            middle = (low + high) // 2
+            if id_hashes[middle] < hashes[query]:
+                low = middle + 1
+            else:
+                high = middle
+        while low < len(id_hashes) and id_hashes[low] == hashes[query]:  # more than one if hashes collide
+            row = id_rows[low]
+            if row < 0 or row >= len(id_rows):
+                return query
+            id_begin, id_end = id_offsets[row], id_offsets[row + 1]
+            if id_begin < 0 or id_end < id_begin or id_end > len(id_text):
+                return query
+            if np.array_equal(text[begin : ends[query]], id_text[id_begin:id_end]):
+                rows[query] = row
+                break
+            low += 1
+    return FINE
+
+
+@njit(cache=True)
+def _gather(
+    all_ids: NDArray[np.int32],
+    all_scores: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    scores: NDArray[np.float32],
+) -> int:
+    """Copy records to `ids` and `scores`; the place of a row with an impossible neighbour or score, or -1 (`FINE`)."""
+    for place in range(len(rows)):
+        row = rows[place]
+        if row == UNKNOWN:
+            continue
+        for column in range(all_ids.shape[1]):
+            neighbour, score = all_ids[row, column], all_scores[row, column]
+            if neighbour < EMPTY or neighbour >= len(all_ids) or not np.isfinite(score):
+                return place
+            ids[place, column] = neighbour
+            scores[place, column] = score
+    return FINE

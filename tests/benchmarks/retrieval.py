@@ -3,10 +3,11 @@
 Prints, for a simulated BM25 index (Zipf popularity) and random histories:
 
 - users a second of `retrieve` at M = 10, K = 200, against `recommend` of implicit's BM25 on the same model and threads;
-- latency p50 and p99 of a single query over the memory-mapped index, M = 10 and M = 100, item ids in, item ids out;
-- for an index of one million items x 200, in a process that has only the index: time to open it with its look-up ready,
-  latency, the rows that the queries have looked up, in bytes and in whole pages, and beside them what the memory of the
-  process has grown by. Its pages are dropped from the system's cache before; cached ones map their neighbours, too.
+- for a memory-mapped index of one million items x 200, in a process that has only the index: time to open it with its
+  look-up ready; latency p50 and p99 of a single query, M = 10 and M = 100, item ids in, item ids out, on one thread, in
+  wall time: in memory, with its records dropped from the system's cache before each query (an index that is larger
+  than memory), and with all of it dropped (the first query of all); and the records that queries have looked up, in
+  bytes and in whole pages, beside what the memory of the process has grown by.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -40,9 +42,10 @@ from llmi2i_cli.i2i.served_index import ServedIndex, write_served_index
 
 K = 200
 REPEATS = 3
-QUERIES = 500
+QUERIES, COLD_QUERIES = 500, 200
 MIB = 2**20
 NPY_HEADER_BYTES = 128
+RECORD_BYTES = K * 8  # an id and a score a neighbour
 
 
 def zipf_log(n_users: int, n_items: int, length: int, seed: int = 0) -> Histories:
@@ -81,17 +84,20 @@ def throughput(n_users: int) -> None:
         )
 
 
-def latency(index: ServedIndex, queries: list[list[str]]) -> tuple[float, float]:
-    """Median and 99th percentile, in milliseconds, of a query from item ids to item ids."""
-    seconds = []
-    for query in queries:
-        start = time.perf_counter()
-        rows = index.rows_of(query)
-        ids, _ = rank_one(index.neighbour_ids, index.scores, index.tie_ranks, rows, exclude=rows, top_n=100)
-        _ = [index.item_id(row) for row in ids.tolist()]
-        seconds.append(time.perf_counter() - start)
-    p50, p99 = np.percentile(seconds[100:], [50, 99])  # the first compile and warm up
-    return float(p50 * 1e3), float(p99 * 1e3)
+def seconds_of(index: ServedIndex, query: list[str]) -> float:
+    """How long a query takes from item ids to item ids."""
+    start = time.perf_counter()
+    rows = index.rows_of(query)
+    found = index.neighbours(rows)
+    places = np.arange(len(rows), dtype=np.int32)
+    ids, _ = rank_one(found.ids, found.scores, index.tie_ranks, places, exclude=rows, top_n=100)
+    index.item_ids(ids)
+    return time.perf_counter() - start
+
+
+def shown(seconds: list[float]) -> str:
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    return f"p50 {p50:.3f} ms, p99 {p99:.3f} ms"
 
 
 def write_index(path: Path, n_items: int) -> None:
@@ -114,22 +120,27 @@ def large_index(n_items: int) -> None:
             flush=True,
         )
         write_index(tiny, 300)
-        drop_from_cache(path)
+        drop_from_cache(*path.iterdir())
         command = [sys.executable, "-m", "tests.benchmarks.retrieval", "--serve", str(path), str(tiny)]
         subprocess.run(command, check=True)
 
 
-def drop_from_cache(folder: Path) -> None:
-    for file in folder.iterdir():
+def drop_from_cache(*files: Path) -> None:
+    for file in files:
         with file.open("rb") as opened:
             os.fsync(opened)
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def unmap(*arrays: NDArray[Any]) -> None:
+    """Let go of the pages that this process has mapped; a cached page that is in use cannot be dropped."""
+    for array in arrays:
+        array.base._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[union-attr]
+
+
 def serve(path: Path, tiny: Path) -> None:
     """What a process that has only the index takes; an answer from a tiny one first, so that everything is compiled."""
-    names = [f"item-{row:09d}" for row in range(300)]
-    latency(ServedIndex.open(tiny), [names[:10]] * 101)
+    seconds_of(ServedIndex.open(tiny), [f"item-{row:09d}" for row in range(10)])
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = memory_mib()
     start = time.perf_counter()
@@ -137,25 +148,44 @@ def serve(path: Path, tiny: Path) -> None:
     index.rows_of(["item-000000000"])
     print(f"  opened, first look-up answered: {(time.perf_counter() - start) * 1e3:.1f} ms")
     rng = np.random.default_rng(1)
+    queries = {
+        recent: [[f"item-{row:09d}" for row in rng.integers(0, index.n_items, recent)] for _ in range(QUERIES)]
+        for recent in (10, 100)
+    }
+    others: list[NDArray[Any]] = [index.tie_ranks, index.id_offsets, index.id_hashes, index.id_rows, index.id_text]
     asked: set[str] = set()
-    for recent in (10, 100):
-        queries = [[f"item-{row:09d}" for row in rng.integers(0, index.n_items, recent)] for _ in range(QUERIES)]
-        asked.update(*queries)
-        for state in ("from the disk", "in memory"):
-            p50, p99 = latency(index, queries)
-            print(f"  one query, M = {recent}, top 100, {state}: p50 {p50:.3f} ms, p99 {p99:.3f} ms")
-        after = memory_mib()
-        row_mib = len(asked) * K * 8 / MIB  # an id and a score a neighbour
-        page_mib = 2 * n_pages(index.rows_of(list(asked))) * mmap.PAGESIZE / MIB
-        grown = ", ".join(f"{name} {after[name] - before[name]:+,.0f}" for name in after)
-        print(f"    looked up so far: {len(asked):,} rows, {row_mib:,.0f} MiB, in pages of {page_mib:,.0f} MiB")
-        print(f"    memory in MiB: {grown}")
+    for recent, some in queries.items():
+        for query in some:
+            seconds_of(index, query)
+        asked.update(*some)
+        page_mib = n_pages(index.rows_of(list(asked))) * mmap.PAGESIZE / MIB
+        grown = ", ".join(f"{name} {value - before[name]:+,.0f}" for name, value in memory_mib().items())
+        print(
+            f"  after {QUERIES} queries, M = {recent}: {len(asked):,} records, "
+            f"{len(asked) * index.records.itemsize / MIB:,.0f} MiB, in pages of {page_mib:,.0f} MiB; all else "
+            f"{sum(array.nbytes for array in others) / MIB:,.0f} MiB; memory in MiB: {grown}"
+        )
+    for recent, some in queries.items():
+        for query in some:
+            seconds_of(index, query)
+        print(f"  one query, M = {recent}, in memory: {shown([seconds_of(index, query) for query in some])}")
+    for recent, some in queries.items():
+        for name, arrays, files in (
+            ("records from the disk", [index.records], [path / "neighbours.npy"]),
+            ("all from the disk", [index.records, *others], list(path.iterdir())),
+        ):
+            seconds = []
+            for query in some[:COLD_QUERIES]:
+                unmap(*arrays)
+                drop_from_cache(*files)
+                seconds.append(seconds_of(index, query))
+            print(f"  one query, M = {recent}, {name}: {shown(seconds)}", flush=True)
 
 
 def n_pages(rows: NDArray[np.int32]) -> int:
-    """Pages that hold these rows of ids (or, as many, of scores)."""
-    begins = NPY_HEADER_BYTES + rows.astype(np.int64) * K * 4
-    return len(np.unique(np.concatenate([begins, begins + K * 4 - 1]) // mmap.PAGESIZE))  # a row is less than a page
+    """Pages that hold the records of these rows."""
+    begins = NPY_HEADER_BYTES + rows.astype(np.int64) * RECORD_BYTES
+    return len(np.unique(np.concatenate([begins, begins + RECORD_BYTES - 1]) // mmap.PAGESIZE))  # less than a page each
 
 
 def memory_mib() -> dict[str, float]:

@@ -50,7 +50,8 @@ def test_the_served_index_ranks_as_evaluate_does(workdir):
     expected = retrieve(read_neighbours(workdir, "swing", "real", ids), queries, recent=100, top_n=6, exclude=queries)
     for user in range(20):
         query = index.rows_of([ids[int(item)] for item in queries.row(user)])
-        found, _ = rank_one(index.neighbour_ids, index.scores, index.tie_ranks, query, exclude=query, top_n=6)
+        looked_up, places = index.neighbours(query), np.arange(len(query), dtype=np.int32)
+        found, _ = rank_one(looked_up.ids, looked_up.scores, index.tie_ranks, places, exclude=query, top_n=6)
         assert found.tolist() == [item for item in expected.ids[user].tolist() if item >= 0]
         assert len(found)
 
