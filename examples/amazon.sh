@@ -18,12 +18,14 @@ llmi2i sft-disc
 llmi2i synthesize
 llmi2i filter
 llmi2i fuse
-for model in swing bm25 bpr youtubednn; do
+llmi2i train-i2i --model text --tune
+llmi2i evaluate --model text
+for model in swing bm25 blend bpr youtubednn; do
     for log in real fused; do
         llmi2i train-i2i --model "$model" --data "$log" --tune
     done
     llmi2i evaluate --model "$model" --data fused --baseline real
 done
 llmi2i evaluate --model generator
-llmi2i export-index --model swing --data fused --format parquet --format jsonl --format mmap
+llmi2i export-index --model blend --data fused --format parquet --format jsonl --format mmap
 llmi2i status

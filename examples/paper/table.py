@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-MODELS = {"swing": "Swing", "bm25": "BM25", "bpr": "BPR", "youtubednn": "YoutubeDNN"}
+MODELS = {"blend": "BM25 + text", "bm25": "BM25", "swing": "Swing", "bpr": "BPR", "youtubednn": "YoutubeDNN"}
 
 
 def percent(value: float | None) -> str:
