@@ -107,7 +107,7 @@ def read_histories(workdir: Path, splits: Sequence[str] = ("train",)) -> Histori
     Held-out interactions with items that are not in the catalogue (nothing but they name them) are left out: no model
     knows these items, and nothing can follow from them.
     """
-    users, items, n_users, n_items = _read_codes(workdir, splits)
+    users, items, n_users, n_items, _ = _read_codes(workdir, splits)
     known = items < n_items
     return _of_codes(users[known], items[known], n_users, n_items)
 
@@ -120,12 +120,12 @@ def read_times(workdir: Path) -> NDArray[np.int64]:
 
 
 def read_targets(workdir: Path, split: str) -> Histories:
-    """The interactions of a held-out split as `read_histories`, with unknown items as the index `n_items` - 1.
+    """The interactions of a held-out split as `read_histories`, with indices behind the catalogue for unknown items.
 
-    The catalogue of these histories has that one place more, so that what nobody can hit still counts as a target.
+    So what nobody can hit still counts as a target; `n_items` of these histories counts the unknown items, too.
     """
-    users, items, n_users, n_items = _read_codes(workdir, (split,))
-    return _of_codes(users, items, n_users, n_items + 1)
+    users, items, n_users, n_items, n_unknown = _read_codes(workdir, (split,))
+    return _of_codes(users, items, n_users, n_items + n_unknown)
 
 
 def _of_codes(users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, n_items: int) -> Histories:
@@ -134,17 +134,18 @@ def _of_codes(users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, 
     return Histories(ptr, items, n_items)
 
 
-def _read_codes(workdir: Path, splits: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32], int, int]:
-    """Users and items of some splits' rows, by user, and the numbers of users and of items in the catalogue.
+def _read_codes(workdir: Path, splits: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32], int, int, int]:
+    """Users and items of some splits' rows, by user; how many users, items and unknown items there are.
 
     The rows are read some at a time: in memory are 8 bytes per row, the ids of users and items, and one part's text. An
-    item that is not in the catalogue is `n_items`; in train that is an ArtifactError, as is an unknown user.
+    item that is not in the catalogue has an index behind it; in train that is an ArtifactError, as is an unknown user.
     """
     path = "prepare/interactions.parquet"
     log = scan_artifact(workdir, path)
     n_rows = int(collect_artifact(log.select(pl.len()), workdir, path).item())
     user_ids, item_ids = read_user_ids(workdir), read_item_ids(workdir)
     user_codes, item_codes, n_before = [], [], 0
+    unknown: dict[str, int] = {}
     for start in range(0, n_rows, ROWS_AT_ONCE):
         rows = collect_artifact(log.slice(start, ROWS_AT_ONCE), workdir, path)
         codes, n_before = _user_codes(rows, user_ids, n_before, path)
@@ -156,13 +157,17 @@ def _read_codes(workdir: Path, splits: Sequence[str]) -> tuple[NDArray[np.int32]
         if len(foreign):
             raise _foreign(path, "item_id", foreign["item_id"][0])
         user_codes.append(codes[asked.to_numpy()])
-        item_codes.append(found["code"].fill_null(len(item_ids)).to_numpy().astype(np.int32))
+        items = found["code"].fill_null(0).to_numpy().astype(np.int32)
+        outside = found["code"].is_null().to_numpy()
+        names = found["item_id"].filter(found["code"].is_null())
+        items[outside] = [len(item_ids) + unknown.setdefault(name, len(unknown)) for name in names]
+        item_codes.append(items)
     nothing = [np.empty(0, np.int32)]
     users, items = np.concatenate(user_codes or nothing), np.concatenate(item_codes or nothing)
     if (np.diff(users) < 0).any():  # somebody has put the rows in another order
         order = np.argsort(users, kind="stable")
         users, items = users[order], items[order]
-    return users, items, len(user_ids), len(item_ids)
+    return users, items, len(user_ids), len(item_ids), len(unknown)
 
 
 def _user_codes(rows: pl.DataFrame, user_ids: pl.Series, n_before: int, path: str) -> tuple[NDArray[np.int32], int]:

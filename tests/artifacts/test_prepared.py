@@ -212,8 +212,8 @@ def test_held_out_items_outside_the_catalogue_are_no_history_but_targets(tmp_pat
     assert read_item_ids(tmp_path).to_list() == ["a", "b"]
     queries, targets = read_histories(tmp_path, ("train", "valid")), read_targets(tmp_path, "test")
     assert [queries.row(user).tolist() for user in range(3)] == [[0, 1], [0, 1, 1], [1, 0]]
-    assert [targets.row(user).tolist() for user in range(3)] == [[2], [2], [0]]
-    assert targets.n_items == 3
+    assert [targets.row(user).tolist() for user in range(3)] == [[2], [3], [0]]  # each unknown item is one of its own
+    assert targets.n_items == 4
     metrics = per_user_metrics(np.array([0, 0, 1], np.int32), targets, ks=(10,))
     assert metrics.means()["recall@10"] == pytest.approx(1 / 3)
     assert per_user_metrics(
