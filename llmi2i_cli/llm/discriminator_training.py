@@ -97,8 +97,7 @@ def train_discriminator(
     facts for the manifest
     """
     log, positions, buckets, validation = data.log, data.positions, data.buckets, data.validation
-    n_features = len(buckets.names)
-    trainee = prepare_trainee("discriminator", base, options, log.catalogue, log.profiles, n_features=n_features)
+    trainee = prepare_trainee("discriminator", base, options, log.catalogue, log.profiles)
     defaults = discriminator_defaults(base.defaults, base.from_scratch)
     model = discriminator_model(trainee, defaults, options.seed)
     discriminator = Discriminator(model, trainee.pieces, trainee.pad_token, trainee.max_length)

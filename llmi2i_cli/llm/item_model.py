@@ -4,7 +4,7 @@ Layout of the vocabulary::
 
     0 .. base_vocab - 1                     the base's own tokens (words)
     base_vocab + k                          item k, row k of prepare/items.parquet
-    base_vocab + n_items + e                evidence token e (the discriminator's prompt only)
+    base_vocab + n_items + e                evidence token e (added to the discriminator's candidates)
 
 A base that comes with weights starts an item's row as the mean of its own embeddings of the item's title. A base
 trained from scratch keeps that sum alive while it trains: an item's vector is its own row *plus* the weighted mean of
@@ -153,9 +153,15 @@ class ItemModel(nn.Module):
         segments: torch.Tensor,
         groups: torch.Tensor,
         outputs: torch.Tensor,
+        evidence: torch.Tensor,
+        evidence_at: torch.Tensor,
     ) -> torch.Tensor:
         """The last hidden state at `outputs`, (M, D); arguments as in `packing.PackedRows`."""
-        embedded = functional.dropout(functional.embedding(input_ids, table), self.dropout, self.training)
+        embedded = functional.embedding(input_ids, table)
+        if len(evidence_at):
+            added = functional.embedding_bag(evidence, table, mode="sum")
+            embedded = embedded.flatten(0, 1).index_add(0, evidence_at, added).view_as(embedded)
+        embedded = functional.dropout(embedded, self.dropout, self.training)
         if self.decoder.config._attn_implementation == "flash_attention_2":
             real = segments != 0
             with torch.autocast(embedded.device.type, torch.bfloat16):  # the kernel knows no float32

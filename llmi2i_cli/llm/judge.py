@@ -1,8 +1,9 @@
 """The discriminator: given a history and a candidate it answers Yes or No; the probability of Yes is the confidence.
 
 Many candidates lie behind one shared history (see `packing`), in training as in scoring, so a user costs one pass. What
-is known about a candidate besides (co-occurrence, text, popularity, the generator's own opinion) stands behind it as
-feature tokens.
+is known about a candidate besides (co-occurrence, text, popularity, the generator's own opinion) are feature tokens,
+whose embeddings are added to that of its item token: a candidate of a bare prompt is one token, and its answer is read
+there.
 """
 
 from __future__ import annotations

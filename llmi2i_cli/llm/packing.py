@@ -11,7 +11,7 @@ sees the history and itself, and its positions go on from the history's end, jus
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,12 +30,16 @@ class TokenSequence:
     positions : int64 (n,), position of each token for the model
     groups : int32 (n,), 0 for the shared part, 1.. for parts that do not see each other
     outputs : int64 (m,), places in the sequence at which the model's state is read
+    evidence : int64 (e, n_features), tokens whose embeddings are added to that of another token
+    evidence_at : int64 (e,), the place of that token
     """
 
     tokens: NDArray[np.int64]
     positions: NDArray[np.int64]
     groups: NDArray[np.int32]
     outputs: NDArray[np.int64]
+    evidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    evidence_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class PackedRows:
     segments : int32 (R, L), 0 = padding, else the number of the sequence in the batch, from 1
     groups : int32 (R, L)
     outputs : int64 (M,), indices into the flattened (R * L) positions
+    evidence : int64 (E, n_features), tokens whose embeddings are added to that of another token
+    evidence_at : int64 (E,), the place of that token among the flattened positions
     """
 
     input_ids: torch.Tensor
@@ -55,6 +61,8 @@ class PackedRows:
     segments: torch.Tensor
     groups: torch.Tensor
     outputs: torch.Tensor
+    evidence: torch.Tensor
+    evidence_at: torch.Tensor
 
 
 def place_in_rows(lengths: Sequence[int], row_length: int) -> tuple[list[int], list[int], int]:
@@ -85,21 +93,27 @@ def pack(sequences: Sequence[TokenSequence], pad_token: int, min_row_length: int
     position_ids = np.zeros((rows, row_length), np.int64)
     segments = np.full((rows, row_length), PAD_SEGMENT, np.int32)
     groups = np.zeros((rows, row_length), np.int32)
-    outputs = []
+    starts = []
     for number, (sequence, row, offset) in enumerate(zip(sequences, row_of, offset_of, strict=True), start=1):
         part = slice(offset, offset + len(sequence.tokens))
         input_ids[row, part] = sequence.tokens
         position_ids[row, part] = sequence.positions
         segments[row, part] = number
         groups[row, part] = sequence.groups
-        outputs.append(row * row_length + offset + sequence.outputs)
+        starts.append(row * row_length + offset)
     return PackedRows(
         input_ids=torch.from_numpy(input_ids),
         position_ids=torch.from_numpy(position_ids),
         segments=torch.from_numpy(segments),
         groups=torch.from_numpy(groups),
-        outputs=torch.from_numpy(np.concatenate(outputs) if outputs else np.zeros(0, np.int64)),
+        outputs=_joined([start + sequence.outputs for start, sequence in zip(starts, sequences, strict=True)]),
+        evidence=_joined([sequence.evidence for sequence in sequences]),
+        evidence_at=_joined([start + sequence.evidence_at for start, sequence in zip(starts, sequences, strict=True)]),
     )
+
+
+def _joined(parts: Sequence[NDArray[np.int64]]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(parts) if parts else np.zeros(0, np.int64))
 
 
 def attention_mask(segments: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:

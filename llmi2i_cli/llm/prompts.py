@@ -97,11 +97,11 @@ class PromptPieces:
         fixed = len(self.before_profile) + len(self.before_history)
         return fixed + (np.zeros(n_users, np.int64) if self.profiles is None else np.diff(self.profiles.ptr))
 
-    def check_room(self, max_length: int, n_features: int = 0) -> None:
-        """UsageError if `max_length` does not hold every user's prompt with one item, a candidate and its features."""
+    def check_room(self, max_length: int) -> None:
+        """UsageError if `max_length` does not hold every user's prompt with one item and a candidate."""
         prefix = int(self.prefix_lengths(1 if self.profiles is None else len(self.profiles.ptr) - 1).max(initial=0))
         item = int(self.item_lengths(np.arange(self.layout.n_items, dtype=np.int32)).max(initial=1))
-        least = prefix + 2 * item + len(self.before_candidate) + len(self.after_candidate) + n_features
+        least = prefix + 2 * item + len(self.before_candidate) + len(self.after_candidate)
         if max_length < least:
             raise UsageError(
                 f"--max-length {max_length} is too short for this prompt and these titles: it must be at least {least}"
@@ -202,34 +202,38 @@ def discriminator_sequence(
     user: int,
     items: NDArray[np.int32],
     candidates: NDArray[np.int32],
-    evidence: NDArray[np.int32] | None,
+    evidence: NDArray[np.int32],
     max_length: int,
 ) -> TokenSequence:
     """One shared history and behind it every candidate as a group of its own; an output at the end of each.
 
-    `evidence` int32 (n_candidates, n_features) holds evidence token numbers, put between a candidate and the answer.
+    `evidence` int32 (n_candidates, n_features) holds evidence token numbers: what they mean is added to the candidate's
+    item token, so a candidate takes no more tokens for it.
     `max_length` bounds the history with any one candidate: they lie beside each other, not behind each other.
     """
     prefix = pieces.prefix(user)
-    behind = len(pieces.before_candidate) + len(pieces.after_candidate) + (0 if evidence is None else evidence.shape[1])
+    behind = len(pieces.before_candidate) + len(pieces.after_candidate)
     behind += int(pieces.item_lengths(candidates).max(initial=0))
     history = pieces.item_part(pieces.most_recent_that_fit(items, max_length - len(prefix) - behind))
     shared = np.concatenate([prefix, history, pieces.before_candidate])
     tokens, positions = [shared], [np.arange(len(shared))]
-    groups, outputs = [np.zeros(len(shared), np.int32)], []
+    groups, starts, ends = [np.zeros(len(shared), np.int32)], [], []
     end = len(shared)
     for number in range(len(candidates)):
-        parts = [pieces.item_part(candidates[number : number + 1])]
-        if evidence is not None:
-            parts.append(evidence[number].astype(np.int64) + pieces.layout.evidence_token(0))
-        own = np.concatenate([*parts, pieces.after_candidate])
+        own = np.concatenate([pieces.item_part(candidates[number : number + 1]), pieces.after_candidate])
+        starts.append(end)
         tokens.append(own)
         positions.append(len(shared) + np.arange(len(own)))
         groups.append(np.full(len(own), number + 1, np.int32))
         end += len(own)
-        outputs.append(end - 1)
+        ends.append(end)
     return TokenSequence(
-        np.concatenate(tokens), np.concatenate(positions), np.concatenate(groups), np.array(outputs, np.int64)
+        np.concatenate(tokens),
+        np.concatenate(positions),
+        np.concatenate(groups),
+        outputs=np.array(ends, np.int64) - 1,
+        evidence=evidence.astype(np.int64) + pieces.layout.evidence_token(0),
+        evidence_at=np.array(starts, np.int64),
     )
 
 

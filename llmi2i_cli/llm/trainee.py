@@ -61,8 +61,6 @@ def prepare_trainee(
     options: FineTuningOptions,
     catalogue: Catalogue,
     profiles: Sequence[str],
-    *,
-    n_features: int = 0,
 ) -> Trainee:
     """Build the prompts of a base. UsageError if ``options.max_length`` has no room for them."""
     bare = base.from_scratch and options.template is None
@@ -70,7 +68,7 @@ def prepare_trainee(
     titles = None if base.from_scratch else base.titles
     pieces = build_pieces(base.tokenizer, base.layout, template, profiles=profiles, titles=titles)
     max_length = base.max_length(options.max_length)
-    pieces.check_room(max_length, n_features)
+    pieces.check_room(max_length)
     return Trainee(role, base, catalogue, template, pieces, max_length)
 
 

@@ -186,27 +186,30 @@ def judge_pair_by_pair(workdir: Path, titles_in_prompt: bool, users: NDArray[np.
     def work(users: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         candidates, tokens = pairs_of(users, shop.catalogue.n_items)
         prompts = [
-            torch.from_numpy(
-                discriminator_sequence(
-                    pieces,
-                    user,
-                    shop.histories.row(user)[-HISTORY:],
-                    candidates[row, [k]],
-                    tokens[row, [k]],
-                    discriminator.max_length,
-                ).tokens
+            discriminator_sequence(
+                pieces,
+                user,
+                shop.histories.row(user)[-HISTORY:],
+                candidates[row, [k]],
+                tokens[row, [k]],
+                discriminator.max_length,
             )
             for row, user in enumerate(users.tolist())
             for k in range(N_CANDIDATES)
         ]
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].tokens))
         odds = torch.empty(len(prompts))
         for first in range(0, len(order), PAIRS):
             part = order[first : first + PAIRS]
-            batch = pad_sequence([prompts[index] for index in part], batch_first=True)
-            states = model.decoder(input_ids=batch, use_cache=False).last_hidden_state
-            last = torch.tensor([len(prompts[index]) - 1 for index in part])
-            odds[part] = states[torch.arange(len(part)), last] @ difference
+            batch = pad_sequence([torch.from_numpy(prompts[index].tokens) for index in part], batch_first=True)
+            evidence = torch.from_numpy(np.concatenate([prompts[index].evidence for index in part]))
+            candidate_at = torch.from_numpy(np.concatenate([prompts[index].evidence_at for index in part]))
+            row_of_each = torch.arange(len(part))
+            embedded = table[batch]
+            embedded[row_of_each, candidate_at] += table[evidence].sum(1)
+            states = model.decoder(inputs_embeds=embedded, use_cache=False).last_hidden_state
+            last = torch.tensor([len(prompts[index].tokens) - 1 for index in part])
+            odds[part] = states[row_of_each, last] @ difference
         return (odds.numpy(),)
 
     with torch.no_grad():

@@ -50,7 +50,7 @@ def test_yes_and_no_weigh_the_same_in_all(pieces):
     history = positions.contexts.row(1)[-HISTORY:]
     assert len(positions.contexts.row(1)) > HISTORY
     assert sequence.tokens[: 1 + len(history)].tolist() == [1, *layout.item_tokens(history)]
-    assert sequence.tokens[1 + len(history) :: 2].tolist() == layout.item_tokens(positions.candidates[4:]).tolist()
+    assert sequence.tokens[1 + len(history) :].tolist() == layout.item_tokens(positions.candidates[4:]).tolist()
 
 
 @pytest.mark.parametrize("label", [1, 0])

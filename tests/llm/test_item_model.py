@@ -59,9 +59,12 @@ def assert_same_gradients(found, expected):
         assert error < 1e-4, (name, error)
 
 
-def plain_last_state(model, table, tokens):
-    """The twin: one prompt, no packing, no mask of ours."""
+def plain_last_state(model, table, tokens, added=()):
+    """The twin: one prompt, no packing, no mask of ours; `added` are (place, token) whose embedding is added there."""
     embedded = functional.embedding(torch.from_numpy(tokens)[None], table)
+    for place, token in added:
+        at_place = functional.one_hot(torch.tensor(place), len(tokens))[None, :, None]
+        embedded = embedded + at_place * table[token]
     return model.decoder(inputs_embeds=embedded, use_cache=False).last_hidden_state[0, -1]
 
 
@@ -103,11 +106,13 @@ def test_candidates_behind_one_history_equal_one_prompt_a_candidate(base):
         for k in range(n_candidates):
             one = discriminator_sequence(pieces, user, items, candidates[k : k + 1], evidence[k : k + 1], 200)
             assert one.positions.tolist() == list(range(len(one.tokens)))
-            single.append(one.tokens)
+            added = [(int(one.evidence_at[0]), int(token)) for token in one.evidence[0]]
+            assert one.tokens[added[0][0]] == base.layout.base_vocab + candidates[k]
+            single.append((one.tokens, added))
     odds = model.log_odds(**vars(pack(shared, pad_token=0)))
     table = model.input_table()
     head = table if model.head is None else model.head.weight
-    states = torch.stack([plain_last_state(model, table, tokens) for tokens in single])
+    states = torch.stack([plain_last_state(model, table, *prompt) for prompt in single])
     logits = states @ head[[no, yes]].T
     expected = logits[:, 1] - logits[:, 0]
     assert odds.std() > 0.01

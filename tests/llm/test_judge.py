@@ -48,9 +48,11 @@ def test_confidence_is_the_softmax_over_the_two_answers(discriminator, monkeypat
     for p in range(11):
         for c in range(ptr[p], ptr[p + 1]):
             prompt = [1, *layout.item_tokens(contexts.row(p)[-HISTORY:]), layout.base_vocab + candidates[c]]
-            prompt += [layout.evidence_token(int(number)) for number in tokens[c]]
+            embedded = table[torch.tensor(prompt)]
+            for number in tokens[c]:  # all that is known of the candidate lies on the candidate's own place
+                embedded[-1] += table[layout.evidence_token(int(number))]
             with torch.no_grad():
-                state = model.decoder(inputs_embeds=table[torch.tensor(prompt)][None]).last_hidden_state[0, -1]
+                state = model.decoder(inputs_embeds=embedded[None]).last_hidden_state[0, -1]
             answers = torch.softmax(table[[model.yes_token, model.no_token]] @ state, 0)
             assert 1 / (1 + math.exp(-odds[c])) == pytest.approx(float(answers[0]), abs=1e-5)
     assert odds.std() > 0.05

@@ -12,13 +12,15 @@ from llmi2i_cli.llm.packing import TokenSequence, attention_mask, pack, place_in
 from tests.llm.tiny import layout_of
 
 
-def sequence(tokens, outputs=(), groups=None, positions=None):
+def sequence(tokens, outputs=(), groups=None, positions=None, evidence=(), evidence_at=()):
     n = len(tokens)
     return TokenSequence(
         np.array(tokens, np.int64),
         np.arange(n) if positions is None else np.array(positions, np.int64),
         np.zeros(n, np.int32) if groups is None else np.array(groups, np.int32),
         np.array(outputs, np.int64),
+        np.array(evidence, np.int64).reshape(len(evidence_at), -1 if len(evidence_at) else 0),
+        np.array(evidence_at, np.int64),
     )
 
 
@@ -40,10 +42,19 @@ def test_padding_and_groups():
     assert packed.groups.tolist() == [[0, 1, 2, 0, 0]]
 
 
+def test_evidence_finds_its_token_wherever_that_is_put():
+    short = sequence([5, 6], [1], evidence=[[50, 51]], evidence_at=[1])
+    long = sequence([7, 8, 9, 10], [3], evidence=[[52, 53], [54, 55]], evidence_at=[0, 3])
+    packed = pack([short, long], 99, 4)
+    assert packed.input_ids.tolist() == [[7, 8, 9, 10], [5, 6, 99, 99]]
+    assert packed.evidence.tolist() == [[50, 51], [52, 53], [54, 55]]
+    assert packed.input_ids.flatten()[packed.evidence_at].tolist() == [6, 7, 10]
+
+
 def test_nothing_to_pack():
     packed = pack([], pad_token=0)
     assert packed.input_ids.shape == (0, 32)
-    assert packed.outputs.tolist() == []
+    assert packed.outputs.tolist() == packed.evidence_at.tolist() == []
 
 
 def test_the_mask_by_its_rule():

@@ -95,22 +95,28 @@ def test_candidates_stand_side_by_side_behind_one_history():
     evidence = np.array([[0, 3], [1, 5]], np.int32)
     sequence = discriminator_sequence(pieces, 0, array(1, 2), array(0, 4), evidence, 64)
     shared = [*word("<s>", "ask", "now"), BASE + 1, *word("oak"), BASE + 2, *word("next")]
-    first = [BASE + 0, *word("red", "lamp"), BASE + 5, BASE + 8, *word("answer")]
-    second = [BASE + 4, BASE + 6, BASE + 10, *word("answer")]
+    first = [BASE + 0, *word("red", "lamp"), *word("answer")]
+    second = [BASE + 4, *word("answer")]
     assert sequence.tokens.tolist() == shared + first + second
-    assert sequence.groups.tolist() == [0] * 7 + [1] * 6 + [2] * 4
-    assert sequence.positions.tolist() == [*range(7), *range(7, 13), *range(7, 11)]
-    assert sequence.outputs.tolist() == [12, 16]
+    assert sequence.groups.tolist() == [0] * 7 + [1] * 4 + [2] * 2
+    assert sequence.positions.tolist() == [*range(7), *range(7, 11), *range(7, 9)]
+    assert sequence.outputs.tolist() == [10, 12]
+    # What is known of a candidate is added to its item token and takes no place of its own.
+    assert sequence.evidence.tolist() == [[BASE + 5, BASE + 8], [BASE + 6, BASE + 10]]
+    assert sequence.evidence_at.tolist() == [7, 11]
+    assert sequence.tokens[sequence.evidence_at].tolist() == [BASE + 0, BASE + 4]
 
 
 def test_a_candidate_without_history_and_a_history_without_candidate():
     pieces = pieces_of(QUESTION)
-    alone = discriminator_sequence(pieces, 0, array(), array(2), None, 64)
+    alone = discriminator_sequence(pieces, 0, array(), array(2), array(1)[None], 64)
     assert alone.tokens.tolist() == [*word("<s>", "ask", "now", "next"), BASE + 2, *word("answer")]
     assert alone.outputs.tolist() == [5]
-    asked = discriminator_sequence(pieces, 0, array(1), array(), None, 64)
+    assert (alone.evidence.tolist(), alone.evidence_at.tolist()) == ([[BASE + 6]], [4])
+    asked = discriminator_sequence(pieces, 0, array(1), array(), np.zeros((0, 1), np.int32), 64)
     assert asked.tokens.tolist() == [*word("<s>", "ask", "now"), BASE + 1, *word("next")]
     assert asked.outputs.tolist() == []
+    assert (asked.evidence.shape, asked.evidence_at.tolist()) == ((0, 1), [])
 
 
 def test_the_latest_items_that_fit():
@@ -148,10 +154,10 @@ def test_where_there_is_room_no_prompt_is_longer_than_asked(title_lengths, profi
         profiles=RaggedTokens.from_lists([[], [0] * profile]),
         titles=RaggedTokens.from_lists([[0] * n for n in title_lengths]),
     )
-    least = 2 + profile + 2 * (1 + max(title_lengths)) + 3 + 1 + 2
+    least = 2 + profile + 2 * (1 + max(title_lengths)) + 3 + 1
     with pytest.raises(UsageError, match=f"--max-length {least - 1} is too short .* at least {least}"):
-        pieces.check_room(least - 1, 2)
-    pieces.check_room(least, 2)
+        pieces.check_room(least - 1)
+    pieces.check_room(least)
     max_length = least + extra
     history = np.array(items, np.int32)
     evidence = np.zeros((len(candidates), 2), np.int32)
