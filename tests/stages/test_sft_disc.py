@@ -233,7 +233,10 @@ def test_a_generator_that_found_nothing(workdir, monkeypatch, capsys):
 def test_mistakes_get_one_line(workdir, capsys):
     assert run("sft-disc", "--negatives", "none", "-w", workdir) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert run("sft-disc", "--negatives", "uniform", "--max-length", 5, "-w", workdir) == 2
+    template = workdir / "template.txt"
+    template.write_text("Of a shopper{profile} who has bought {history} we ask about {candidate} again")
+    short = ("--template", template, "--max-length", 5)
+    assert run("sft-disc", "--negatives", "uniform", *short, "-w", workdir) == 2
     assert "--max-length 5 is too short for this prompt and these titles" in capsys.readouterr().err
     shutil.rmtree(workdir / "sft-gen")
     assert run("sft-disc", "-w", workdir) == 1
