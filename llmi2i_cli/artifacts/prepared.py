@@ -137,7 +137,7 @@ def _of_codes(users: NDArray[np.int32], items: NDArray[np.int32], n_users: int, 
 def _read_codes(workdir: Path, splits: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32], int, int, int]:
     """Users and items of some splits' rows, by user; how many users, items and unknown items there are.
 
-    The rows are read some at a time: in memory are 8 bytes per row, the ids of users and items, and one part's text. An
+    The rows are read some at a time: as text only one part of them is in memory, and the ids of users and items. An
     item that is not in the catalogue has an index behind it; in train that is an ArtifactError, as is an unknown user.
     """
     path = "prepare/interactions.parquet"
