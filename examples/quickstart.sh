@@ -26,10 +26,13 @@ llmi2i synthesize
 llmi2i filter
 llmi2i fuse
 
-say "The same Swing on the real and on the fused log"
-llmi2i train-i2i --model swing --data real
-llmi2i train-i2i --model swing --data fused
-llmi2i evaluate --model swing --data fused --baseline real
+say "The table that needs no LLM, BM25 blended with the items' texts, and the same on the fused log"
+llmi2i train-i2i --model text --tune
+for log in real fused; do
+    llmi2i train-i2i --model bm25 --data "$log" --tune
+    llmi2i train-i2i --model blend --data "$log" --tune
+done
+llmi2i evaluate --model blend --data fused --baseline real
 
 say "The index to serve"
-llmi2i export-index --model swing --data fused --format parquet --format jsonl
+llmi2i export-index --model blend --data fused --format parquet --format jsonl

@@ -29,10 +29,13 @@ TARGETS = (
     "synthesize/candidates.parquet",
     "filter/scored.parquet",
     "fuse/interactions.parquet",
-    "i2i/swing-real.parquet",
-    "i2i/swing-fused.parquet",
-    "evaluate/swing-fused-test.json",
-    "index/swing-fused.parquet",
+    "i2i/text-real.parquet",
+    "i2i/bm25-real.parquet",
+    "i2i/bm25-fused.parquet",
+    "i2i/blend-real.parquet",
+    "i2i/blend-fused.parquet",
+    "evaluate/blend-fused-test.json",
+    "index/blend-fused.parquet",
 )
 
 
@@ -41,10 +44,11 @@ def command_lines(path):
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         text = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    variables = {"$model": "bm25", "$log": "real", "$alpha": "4"}
+    variables = {"$model": "bm25", "$log": "real", "$alpha": "4", "$seed": "1"}
     for line in text.splitlines():
         if line.strip().startswith("llmi2i "):
             words = shlex.split(line, comments=True)[1:]
+            words = [word for word in words if not word.startswith("${")]  # arrays of further options
             yield [re.sub(r"\$\w+", lambda name: variables.get(name[0], "x"), word) for word in words]
 
 
@@ -93,8 +97,9 @@ def test_make_names_the_stages_in_order(make):
         ("prepare/interactions.parquet", STAGE_NAMES[1:]),
         ("sft-disc/log.jsonl", ["filter", "fuse", "train-i2i", "evaluate", "export-index"]),
         ("fuse/interactions.parquet", ["train-i2i", "evaluate", "export-index"]),
-        ("i2i/swing-real.parquet", ["evaluate"]),
-        ("i2i/swing-fused.parquet", ["evaluate", "export-index"]),
+        ("i2i/bm25-real.parquet", ["train-i2i", "evaluate"]),
+        ("i2i/blend-real.parquet", ["evaluate"]),
+        ("i2i/blend-fused.parquet", ["evaluate", "export-index"]),
     ],
 )
 def test_make_rebuilds_only_what_depends_on_a_change(make, tmp_path, touched, again):
@@ -108,4 +113,4 @@ def test_make_rebuilds_only_what_depends_on_a_change(make, tmp_path, touched, ag
     rebuilt = make()
     assert list(dict.fromkeys(line[0] for line in rebuilt)) == again
     if touched == "fuse/interactions.parquet":
-        assert [line[line.index("--data") + 1] for line in rebuilt if line[0] == "train-i2i"] == ["fused"]
+        assert [line[line.index("--data") + 1] for line in rebuilt if line[0] == "train-i2i"] == ["fused", "fused"]

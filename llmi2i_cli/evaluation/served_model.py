@@ -9,16 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.models import MODELS, has_variant, parts_of
 from llmi2i_cli.evaluation.tuning import search
-from llmi2i_cli.evaluation.validation import HeldOut, Lookup, best_lookup, recall_by_lookup
+from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, Lookup, best_lookup, recall_at_10, recall_by_lookup
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.training import Job, train
 
 RECENTS, DECAYS = (1, 2, 3, 5, 10, 20), (1.0, 0.8, 0.5)  # about what decides; the evaluation looks closer
+
+
+class Worth(NamedTuple):
+    """Validation Recall@10 at the best lookup, of all targets and of those of the tail (NaN if there are none)."""
+
+    lookup: Lookup
+    recall: float
+    tail_recall: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,14 @@ class ServedModel:
         recalls = _recalls(self.neighbours(log), held_out)
         lookup = best_lookup(recalls)
         return lookup, recalls[lookup]
+
+    def worth(self, log: Histories, held_out: HeldOut, is_tail: NDArray[np.bool_]) -> Worth:
+        """What `log` is worth, and of that what falls to targets among `is_tail`, bool (n_items,)."""
+        neighbours = self.neighbours(log)
+        recalls = _recalls(neighbours, held_out)
+        lookup, seen = best_lookup(recalls), held_out.queries
+        found = retrieve(neighbours, seen, recent=lookup.recent, decay=lookup.decay, top_n=CUT_OFF, exclude=seen)
+        return Worth(lookup, recalls[lookup], recall_at_10(found.ids, held_out, relevant=is_tail))
 
     def described(self) -> dict[str, Any]:
         """Its name and all options, for manifests."""

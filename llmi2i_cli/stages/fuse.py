@@ -229,7 +229,7 @@ def _tune(
 ) -> tuple[Choice, dict[str, Any]]:
     """The choice with the best validation Recall@10 of the served model; every point goes into the sweep.
 
-    A random order is a control: it is chosen only where it is given. Points that are done are kept in the partial
+    A choice that takes recall from the train tail, against the real log alone, comes after all that do not. A random order is a control: it is chosen only where it is given. Points that are done are kept in the partial
     directory, one line each, so a killed run goes on with the next one.
     """
     import polars as pl
@@ -240,25 +240,32 @@ def _tune(
     from llmi2i_cli.evaluation.validation import read_held_out
     from llmi2i_cli.files.tables import write_table
 
-    held_out = read_held_out(workdir, "valid")
+    held_out, catalogue = read_held_out(workdir, "valid"), read_catalogue(workdir)
     with run.progress_bar(f"Tuning {model} on the real log"):
-        served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, read_catalogue(workdir).texts)
+        served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, catalogue.texts)
     finished = _finished_points(run.partial / "points.jsonl")
     points: dict[Choice, dict[str, Any]] = {}
 
     def measure(choice: Choice) -> dict[str, Any]:
         fused, n_candidates = logs.fused(choice)
-        lookup, recall = served.recall(fused, held_out)
-        share = n_candidates / max(1, len(logs.candidates.users))
-        return {"candidates": n_candidates, "share": share, **lookup._asdict(), "valid_recall@10": recall}
+        worth = served.worth(fused, held_out, catalogue.is_train_tail)
+        return {
+            "candidates": n_candidates,
+            "share": n_candidates / max(1, len(logs.candidates.users)),
+            **worth.lookup._asdict(),
+            "valid_recall@10": worth.recall,
+            "valid_recall@10_tail": worth.tail_recall,
+        }
 
-    def rank(choice: Choice) -> tuple[bool, float, float, int]:
+    def rank(choice: Choice) -> tuple[bool, bool, float, float, int]:
         """Of equal points the first that drops least of the real log and adds least to it is best."""
         point = points[choice]
         may_be_chosen = choice.order != "random" or given["order"] == "random"
-        return may_be_chosen, point["valid_recall@10"], -choice.drop_real, -point["candidates"]
+        without = points[start] if given["recall_number"] is None else point
+        takes_from_tail = point["valid_recall@10_tail"] < without["valid_recall@10_tail"]
+        return may_be_chosen, not takes_from_tail, point["valid_recall@10"], -choice.drop_real, -point["candidates"]
 
-    best = first_choice(given)
+    best = start = first_choice(given)  # the real log alone, unless a number of candidates is given
     with (
         run.progress_bar(f"Fusing, judged by {MODELS[model].label}") as bar,
         (run.partial / "points.jsonl").open("a") as log,
@@ -278,7 +285,7 @@ def _tune(
     columns = [{**vars(choice), **point, "chosen": choice == best} for choice, point in points.items()]
     sweep = pl.DataFrame(columns, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
     write_table(sweep, run.output("sweep.parquet"))
-    found = {key: points[best][key] for key in ("valid_recall@10", "recent", "decay", "candidates")}
+    found = {key: points[best][key] for key in ("valid_recall@10", "valid_recall@10_tail", "recent", "decay", "candidates")}
     return best, {**found, "judged_by": served.described()}
 
 

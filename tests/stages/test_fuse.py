@@ -11,7 +11,7 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
 from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
-from llmi2i_cli.evaluation.served_model import ServedModel
+from llmi2i_cli.evaluation.served_model import ServedModel, Worth
 from llmi2i_cli.evaluation.validation import Lookup, read_held_out
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.manifests import read_manifest
@@ -140,7 +140,8 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     assert set(sweep["drop_real"]) == {0.0}
     chosen = sweep.filter("chosen")
     assert len(chosen) == 1
-    no_control = sweep.filter(pl.col("order") != "random")
+    alone = sweep.filter(recall_number=0)["valid_recall@10_tail"].item()
+    no_control = sweep.filter(pl.col("order") != "random", pl.col("valid_recall@10_tail") >= alone)
     assert chosen["valid_recall@10"].item() == no_control["valid_recall@10"].max()
     equal = no_control.filter(pl.col("valid_recall@10") == no_control["valid_recall@10"].max())
     assert chosen["candidates"].item() == equal["candidates"].min()
@@ -153,6 +154,9 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     # The figure of the chosen point is that of a Swing trained on the table that was written.
     lookup, recall = served(workdir, "swing").recall(read_fused(workdir)[0], read_held_out(workdir, "valid"))
     assert recall == pytest.approx(choice["valid_recall@10"], abs=1e-12)
+    tail = read_catalogue(workdir).is_train_tail
+    worth = served(workdir, "swing").worth(read_fused(workdir)[0], read_held_out(workdir, "valid"), tail)
+    assert worth == (lookup, recall, pytest.approx(choice["valid_recall@10_tail"], abs=1e-12))
     assert lookup == (choice["recent"], choice["decay"])
     assert choice["judged_by"] == served(workdir, "swing").described()
     assert manifest(workdir)["outputs"]["sweep.parquet"]["rows"] == len(sweep)
@@ -190,7 +194,7 @@ def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
 
     monkeypatch.setattr(stage._Logs, "fused", noting)
     monkeypatch.setattr(  # a log where chance does best
-        ServedModel, "recall", lambda *_: (Lookup(1, 1.0), 0.9 if orders[-1] == "random" else 0.1)
+        ServedModel, "worth", lambda *_: Worth(Lookup(1, 1.0), 0.9 if orders[-1] == "random" else 0.1, 0.1)
     )
     assert run("fuse", "-w", workdir) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
@@ -202,8 +206,37 @@ def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
     assert manifest(workdir)["choice"]["valid_recall@10"] == 0.9
 
 
+def test_what_takes_from_the_tail_is_not_chosen(workdir, monkeypatch):
+    original = stage._Logs.fused
+    candidates = []
+
+    def noting(logs, choice):
+        candidates.append(choice.recall_number)
+        return original(logs, choice)
+
+    def worth(*_):
+        """The more candidates the better, but from the third on the tail pays for it."""
+        number = candidates[-1]
+        return Worth(Lookup(1, 1.0), 0.1 + number / 100, 0.2 if number <= tail_holds_until else 0.1)
+
+    monkeypatch.setattr(stage._Logs, "fused", noting)
+    monkeypatch.setattr(ServedModel, "worth", worth)
+    tail_holds_until = 3
+    assert run("fuse", "-w", workdir) == 0
+    assert manifest(workdir)["choice"]["recall_number"] == 3
+    tail_holds_until = 0
+    assert run("fuse", "-w", workdir, "--force") == 0
+    assert manifest(workdir)["choice"]["recall_number"] == 0
+    assert run("fuse", "--recall-number", 5, "-w", workdir) == 0  # as was asked for
+    assert manifest(workdir)["choice"]["recall_number"] == 5
+    tail_holds_until = np.nan  # no target of the tail: nothing can be taken from it
+    monkeypatch.setattr(ServedModel, "worth", lambda *_: worth()._replace(tail_recall=np.nan))
+    assert run("fuse", "-w", workdir) == 0
+    assert manifest(workdir)["choice"]["recall_number"] > 5
+
+
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
-    original = ServedModel.recall
+    original = ServedModel.worth
     trained: list[tuple] = []
 
     def counting(*arguments, stop_after, **options):
@@ -213,7 +246,7 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
         return original(*arguments, **options)
 
     options = ("--strategy", "append", "--order", "rank", "-w", workdir)
-    monkeypatch.setattr(ServedModel, "recall", lambda *a, **k: counting(*a, stop_after=5, **k))
+    monkeypatch.setattr(ServedModel, "worth", lambda *a, **k: counting(*a, stop_after=5, **k))
     assert run("fuse", *options) == 130
     assert not (workdir / "fuse/interactions.parquet").exists()
     [points] = (workdir / "fuse").glob(".partial-*/points.jsonl")
@@ -221,7 +254,7 @@ def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
     assert len(lines) == 5
     points.write_text("".join(lines[:4]) + lines[4][:20])  # the kill came while the fifth was written
     trained.clear()
-    monkeypatch.setattr(ServedModel, "recall", lambda *a, **k: counting(*a, stop_after=-1, **k))
+    monkeypatch.setattr(ServedModel, "worth", lambda *a, **k: counting(*a, stop_after=-1, **k))
     assert run("fuse", *options) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
     assert len(trained) == len(sweep) - 4
@@ -290,7 +323,7 @@ def test_the_share_of_real_interactions_to_drop_is_tuned(workdir, judged):
 
 def test_of_equal_points_the_one_that_drops_nothing_is_chosen(workdir, judged, monkeypatch):
     """Here dropping would also save candidates: those of a user who has nothing left."""
-    monkeypatch.setattr(ServedModel, "recall", lambda *_: (Lookup(1, 1.0), 0.5))
+    monkeypatch.setattr(ServedModel, "worth", lambda *_: Worth(Lookup(1, 1.0), 0.5, 0.5))
     options = ("--recall-number", 3, "--min-confidence", 0, "--strategy", "append", "-w", workdir)
     assert run("fuse", "--include-real", *options) == 0
     sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
