@@ -104,7 +104,10 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    runs = {name: [Path(each) for each in paths.split(",")] for name, _, paths in (each.partition("=") for each in arguments)}
+    runs = {
+        name: [Path(each) for each in paths.split(",")]
+        for name, _, paths in (each.partition("=") for each in arguments)
+    }
     step_rows = [row for name, workdirs in runs.items() for row in steps(name, workdirs)]
     model_rows = [row for name, workdirs in runs.items() for row in models(name, workdirs)]
     header = ["log", "what is served", "Recall@10", "long tail", "against BM25 + text, without an LLM (95% interval)"]

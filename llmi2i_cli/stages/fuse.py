@@ -285,7 +285,9 @@ def _tune(
     columns = [{**vars(choice), **point, "chosen": choice == best} for choice, point in points.items()]
     sweep = pl.DataFrame(columns, schema_overrides={"copied_history": pl.Int64}, infer_schema_length=None)
     write_table(sweep, run.output("sweep.parquet"))
-    found = {key: points[best][key] for key in ("valid_recall@10", "valid_recall@10_tail", "recent", "decay", "candidates")}
+    found = {
+        key: points[best][key] for key in ("valid_recall@10", "valid_recall@10_tail", "recent", "decay", "candidates")
+    }
     return best, {**found, "judged_by": served.described()}
 
 

@@ -221,7 +221,7 @@ def test_what_takes_from_the_tail_is_not_chosen(workdir, monkeypatch):
 
     monkeypatch.setattr(stage._Logs, "fused", noting)
     monkeypatch.setattr(ServedModel, "worth", worth)
-    tail_holds_until = 3
+    tail_holds_until: float = 3
     assert run("fuse", "-w", workdir) == 0
     assert manifest(workdir)["choice"]["recall_number"] == 3
     tail_holds_until = 0
