@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.models import MODELS, has_variant, parts_of
-from llmi2i_cli.evaluation.tuning import search
 from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.evaluation.tuning import search
 from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, Lookup, best_lookup, recall_at_10, recall_by_lookup
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.training import Job, train

@@ -229,7 +229,8 @@ def _tune(
 ) -> tuple[Choice, dict[str, Any]]:
     """The choice with the best validation Recall@10 of the served model; every point goes into the sweep.
 
-    A choice that takes recall from the train tail, against the real log alone, comes after all that do not. A random order is a control: it is chosen only where it is given. Points that are done are kept in the partial
+    A choice that takes recall from the train tail, against the real log alone, comes after all that do not; a random
+    order is a control, chosen only where it is given. Points that are done are kept in the partial
     directory, one line each, so a killed run goes on with the next one.
     """
     import polars as pl
