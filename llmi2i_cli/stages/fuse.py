@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.choices.models import BEST, MODELS
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
@@ -229,9 +230,9 @@ def _tune(
 ) -> tuple[Choice, dict[str, Any]]:
     """The choice with the best validation Recall@10 of the served model; every point goes into the sweep.
 
-    A choice that takes recall from the train tail, against the real log alone, comes after all that do not; a random
-    order is a control, chosen only where it is given. Points that are done are kept in the partial
-    directory, one line each, so a killed run goes on with the next one.
+    A choice that takes recall from the long tail, against the real log alone, comes after all that do not; a random
+    order is a control, chosen only where it is given. Points that are done are kept in the partial directory, one line
+    each, so a killed run goes on with the next one.
     """
     import polars as pl
 
@@ -242,6 +243,7 @@ def _tune(
     from llmi2i_cli.files.tables import write_table
 
     held_out, catalogue = read_held_out(workdir, "valid"), read_catalogue(workdir)
+    is_tail = catalogue.train_counts <= _tail_max_count(workdir)  # the long tail, as far as train knows
     with run.progress_bar(f"Tuning {model} on the real log"):
         served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, catalogue.texts)
     finished = _finished_points(run.partial / "points.jsonl")
@@ -249,7 +251,7 @@ def _tune(
 
     def measure(choice: Choice) -> dict[str, Any]:
         fused, n_candidates = logs.fused(choice)
-        worth = served.worth(fused, held_out, catalogue.is_train_tail)
+        worth = served.worth(fused, held_out, is_tail)
         return {
             "candidates": n_candidates,
             "share": n_candidates / max(1, len(logs.candidates.users)),
@@ -290,6 +292,16 @@ def _tune(
         key: points[best][key] for key in ("valid_recall@10", "valid_recall@10_tail", "recent", "decay", "candidates")
     }
     return best, {**found, "judged_by": served.described()}
+
+
+def _tail_max_count(workdir: Path) -> int:
+    """Up to how many interactions make an item long tail, as `prepare` was asked."""
+    manifest = read_manifest(workdir / "prepare/manifest.json")
+    if manifest is None:
+        raise ArtifactError(
+            f"{workdir}/prepare/manifest.json is missing: run `llmi2i prepare INPUT... -w {workdir}` again"
+        )
+    return int(manifest["options"]["tail_max_count"])
 
 
 def _finished_points(path: Path) -> dict[Choice, dict[str, Any]]:

@@ -154,7 +154,7 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     # The figure of the chosen point is that of a Swing trained on the table that was written.
     lookup, recall = served(workdir, "swing").recall(read_fused(workdir)[0], read_held_out(workdir, "valid"))
     assert recall == pytest.approx(choice["valid_recall@10"], abs=1e-12)
-    tail = read_catalogue(workdir).is_train_tail
+    tail = read_catalogue(workdir).train_counts <= 5
     worth = served(workdir, "swing").worth(read_fused(workdir)[0], read_held_out(workdir, "valid"), tail)
     assert worth == (lookup, recall, pytest.approx(choice["valid_recall@10_tail"], abs=1e-12))
     assert lookup == (choice["recent"], choice["decay"])
