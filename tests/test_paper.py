@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ def script(name):
     return module
 
 
-noise, alpha = script("noise"), script("alpha")
+noise, alpha, by_popularity = script("noise"), script("alpha"), script("by_popularity")
 
 
 def test_noise_goes_among_the_train_items_and_can_be_told():
@@ -104,3 +106,31 @@ def test_the_signs_of_noise(pipeline, tmp_path):
     counts = train.select(pl.len().over("item_id"))["len"].to_numpy()
     own = train.select(pl.len().over("user_id", "item_id"))["len"].to_numpy()
     assert np.allclose(signs["popularity"], -np.log1p(counts - own))
+
+
+def test_models_stand_side_by_side_by_how_often_train_has_the_target(pipeline, tmp_path):
+    """A column each for what was evaluated, the baselines too, in the order of the table of models."""
+    work = tmp_path / "work"
+    shutil.copytree(pipeline / "prepare", work / "prepare")
+    shutil.copytree(pipeline / "fuse", work / "fuse")
+    for model, data in (("swing", "real"), ("swing", "fused"), ("text", "real")):
+        assert run("train-i2i", "--model", model, "--data", data, "-w", work) == 0
+    assert run("evaluate", "--model", "text", "-w", work) == 0
+    assert run("evaluate", "--model", "swing", "--data", "fused", "--baseline", "real", "-w", work) == 0
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in by_popularity.table(work)]
+    assert lines[0] == ["times in train", "targets", "swing", "swing, fused", "text"]
+    swing, text = (json.loads((work / f"evaluate/{n}-test.json").read_text()) for n in ("swing-fused", "text-real"))
+    told = [swing["baseline"]["by_train_count"], swing["by_train_count"], text["by_train_count"]]
+    assert [line[0] for line in lines[2:]] == list(told[0]["targets"])
+    seen = 0
+    for group, n_targets, *cells in lines[2:]:
+        assert n_targets == f"{told[0]['targets'][group]:,}"
+        recalls = [each["metrics"][group]["recall@10"] for each in told]
+        assert [cell[:6] for cell in cells] == ["" if recall is None else f"{recall:.4f}" for recall in recalls]
+        seen += recalls[0] is not None
+    assert seen > 1
+
+
+def test_without_an_evaluation_there_is_nothing_to_put_side_by_side(tmp_path):
+    with pytest.raises(SystemExit, match="has no evaluation on test: run `llmi2i evaluate -w"):
+        by_popularity.table(tmp_path)

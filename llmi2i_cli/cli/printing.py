@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 RANKING_NAMES = {"retrieved_items": "retrieved items a query (RN)"}
@@ -55,18 +55,12 @@ def print_table(
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:
-    """Print what `evaluate` found: a row a group of targets and metric, beside the baseline if there is one."""
+    """Print what `evaluate` found, beside the baseline if there is one: by long tail, and by train count."""
     baseline = result.get("baseline")
-    rows = []
-    for group, metrics in result["metrics"].items():
-        for name, value in metrics.items():
-            row = [group.replace("_", " "), name, _figure(value), _interval(result["intervals"][group][name], ".4f")]
-            if baseline:
-                gain = result["gain"][group][name]
-                shown_gain = "" if gain is None else f"{gain:+.1%}"
-                shown_interval = _interval(result["gain_intervals"][group][name], "+.1%")
-                row = [*row[:2], _figure(baseline["metrics"][group][name]), *row[2:], shown_gain, shown_interval]
-            rows.append(row)
+    figure_columns = [result["data"], "95% interval"]
+    if baseline:
+        figure_columns = [f"{baseline['data']} (baseline)", *figure_columns, "gain", "95% interval of the gain"]
+    rows = list(_figure_rows(result, baseline))
     for name, value in result["rankings"].items():
         theirs = [f"{baseline['rankings'][name]:.4g}"] if baseline else []
         rows.append(
@@ -77,9 +71,6 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         if all(result["latency"].get(log) for log in logs):
             shown = [f"{result['latency'][log][name]:.3g}" for log in logs]
             rows.append(["latency of a query", name.replace("_", " "), *shown, "", *([""] * 2 if baseline else [])])
-    columns = ["targets", "metric", result["data"], "95% interval"]
-    if baseline:
-        columns = [*columns[:2], f"{baseline['data']} (baseline)", *columns[2:], "gain", "95% interval of the gain"]
     protocol = result["protocol"]
     seen = "seen items left out" if protocol["exclude_seen"] else "seen items kept"
     decay = f", decay {protocol['decay']:g}" if protocol.get("decay", 1) != 1 else ""
@@ -88,10 +79,35 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         f"{protocol['recent']} recent items{decay}, {seen}; "
         f"{result['targets']['already_in_query']:,} targets are in the user's query, "
         f"{result['targets']['unknown']:,} are of no item in the catalogue",
-        columns,
+        ["targets", "metric", *figure_columns],
         rows,
-        numeric=columns[2:],
+        numeric=figure_columns,
     )
+    told = result["by_train_count"]
+    by_count = [
+        [group, told["targets"][group], name, told["hits"][group].get(name.replace("recall", "hits")), *cells]
+        for group, name, *cells in _figure_rows(told, baseline["by_train_count"] if baseline else None)
+        if not name.startswith("mrr")
+    ]
+    print_table(
+        "The same targets by how often train has the item",
+        ["times in train", "targets", "metric", "hits", *figure_columns],
+        by_count,
+        numeric=["targets", "hits", *figure_columns],
+    )
+
+
+def _figure_rows(told: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> Iterator[list[Any]]:
+    """For each group of targets and metric: these two, the baseline's figure, ours, its interval, the gain and its."""
+    for group, metrics in told["metrics"].items():
+        for name, value in metrics.items():
+            row = [group.replace("_", " "), name, _figure(value), _interval(told["intervals"][group][name], ".4f")]
+            if baseline:
+                gain = told["gain"][group][name]
+                shown_gain = "" if gain is None else f"{gain:+.1%}"
+                shown_interval = _interval(told["gain_intervals"][group][name], "+.1%")
+                row = [*row[:2], _figure(baseline["metrics"][group][name]), *row[2:], shown_gain, shown_interval]
+            yield row
 
 
 def _figure(value: float | None) -> str:

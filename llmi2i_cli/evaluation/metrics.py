@@ -34,11 +34,15 @@ class PerUserMetrics:
     users : int64 (n,), rows of the targets
     names : ``recall@5``, ``ndcg@5``, ``mrr@5``, ...
     values : float64 (n, len(names))
+    n_targets : relevant items of all users together
+    hits : how many of them stand in the first K, as ``hits@5``, ...
     """
 
     users: NDArray[np.int64]
     names: tuple[str, ...]
     values: NDArray[np.float64]
+    n_targets: int
+    hits: dict[str, int]
 
     def means(self) -> dict[str, float]:
         """Mean over users of each metric; 0 when there is no user."""
@@ -103,17 +107,19 @@ def per_user_metrics(
     discounts = np.where(found, 1 / np.log2(target_ranks + 1.0, where=found, out=np.ones(len(found))), 0)
     best_rank = np.full(targets.n_users, np.iinfo(np.int32).max)
     np.minimum.at(best_rank, target_users[found], target_ranks[found])
-    names, columns = [], []
+    names, columns, n_hits = [], [], {}
     for k in ks:
         hits = found & (target_ranks <= k)
         ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])  # by number of relevant items
+        n_hits[f"hits@{k}"] = int(hits.sum())
         names += [f"recall@{k}", f"ndcg@{k}", f"mrr@{k}"]
         columns += [
             total_by_user(hits.astype(float)) / n_relevant[users],
             total_by_user(discounts * hits) / ideal[np.minimum(n_relevant[users], k)],
             np.where(best_rank[users] <= k, 1 / best_rank[users], 0),
         ]
-    return PerUserMetrics(users, tuple(names), np.stack(columns, axis=1) if columns else np.empty((len(users), 0)))
+    values = np.stack(columns, axis=1) if columns else np.empty((len(users), 0))
+    return PerUserMetrics(users, tuple(names), values, len(target_ranks), n_hits)
 
 
 def coverage(ranked: NDArray[np.int32], k: int, n_items: int) -> float:

@@ -1,4 +1,4 @@
-"""What `evaluate` reports: figures of all, long-tail and other targets with intervals, and gains over a baseline."""
+"""What `evaluate` reports: figures of each group of targets with intervals, and gains over a baseline."""
 
 from __future__ import annotations
 
@@ -9,53 +9,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
+from llmi2i_cli.evaluation.groups import GROUPS, Group
 from llmi2i_cli.evaluation.metrics import PerUserMetrics, per_user_metrics, rank_of_targets
-
-GROUPS = ("all", "long_tail", "other")
 
 
 def metrics_by_group(
-    ranked: NDArray[np.int32], targets: Histories, is_long_tail: NDArray[np.bool_], ks: Sequence[int]
-) -> dict[str, PerUserMetrics]:
+    ranked: NDArray[np.int32], targets: Histories, catalogue: Catalogue, ks: Sequence[int]
+) -> dict[Group, PerUserMetrics]:
     """Per-user metrics of each of `GROUPS`.
 
     Parameters
     ----------
     ranked : int32 (n_users, at least max(ks)), item indices, best first
     targets : the held-out items of the same users, each once
-    is_long_tail : bool (n_items,)
     """
     ranks = rank_of_targets(ranked, targets)
-    relevant = {"all": None, "long_tail": is_long_tail, "other": ~is_long_tail}
-    return {group: per_user_metrics(ranks, targets, ks=ks, relevant=relevant[group]) for group in GROUPS}
+    return {
+        group: per_user_metrics(
+            ranks, targets, ks=ks, relevant=None if group.members is None else group.members(catalogue)
+        )
+        for group in GROUPS
+    }
 
 
-def figures(metrics: Mapping[str, PerUserMetrics]) -> dict[str, Any]:
-    """``metrics`` and, beside them, their 95% ``intervals``, by group and name; null for a group without targets."""
-    intervals: dict[str, dict[str, Any]] = {}
+def figures(
+    metrics: Mapping[Group, PerUserMetrics], baseline: Mapping[Group, PerUserMetrics] | None = None
+) -> dict[str, Any]:
+    """What is told of each group: ``targets``, ``hits``, ``metrics`` and their 95% ``intervals``, by the group's name.
+
+    With a baseline, of the same users, also ``gain`` (0.25 = +25%) and ``gain_intervals``, from the same resamples.
+    What does not exist is null: a metric of a group without targets, a gain where the baseline has 0. The groups of a
+    family stand together, under its name.
+    """
+    told: dict[str, Any] = {}
     for group, per_user in metrics.items():
-        draws = bootstrap_means(per_user.values) if len(per_user.users) else np.empty((0, len(per_user.names)))
-        intervals[group] = {name: interval(draws[:, column]) for column, name in enumerate(per_user.names)}
-    return {"metrics": {group: _means(per_user) for group, per_user in metrics.items()}, "intervals": intervals}
+        figures_of_group = {
+            "targets": per_user.n_targets,
+            "hits": per_user.hits,
+            "metrics": per_user.means() if len(per_user.users) else dict.fromkeys(per_user.names),
+            "intervals": _intervals(per_user),
+            **(_gain(per_user, baseline[group]) if baseline else {}),
+        }
+        family = told if group.family is None else told.setdefault(group.family, {})
+        for name, figure in figures_of_group.items():
+            family.setdefault(name, {})[group.name] = figure
+    return told
 
 
-def gains(ours: Mapping[str, PerUserMetrics], baseline: Mapping[str, PerUserMetrics]) -> dict[str, Any]:
-    """``gain`` (0.25 = +25%) and ``gain_intervals`` from the same resampled users; null where the baseline has 0."""
-    gain: dict[str, dict[str, float | None]] = {}
-    intervals: dict[str, dict[str, Any]] = {}
-    for group, per_user in ours.items():
-        names, theirs = per_user.names, baseline[group].values
-        width = len(names)
-        if len(per_user.users):
-            draws = bootstrap_means(np.hstack([per_user.values, theirs]))
-            ratios = relative_gain(draws[:, :width], draws[:, width:])
-            exact = relative_gain(per_user.values.mean(axis=0), theirs.mean(axis=0))
-        else:
-            ratios, exact = np.empty((0, width)), np.full(width, np.nan)
-        gain[group] = {name: _or_null(exact[column]) for column, name in enumerate(names)}
-        intervals[group] = {name: interval(ratios[:, column]) for column, name in enumerate(names)}
-    return {"gain": gain, "gain_intervals": intervals}
+def _intervals(per_user: PerUserMetrics) -> dict[str, tuple[float, float] | None]:
+    draws = bootstrap_means(per_user.values) if len(per_user.users) else np.empty((0, len(per_user.names)))
+    return {name: interval(draws[:, column]) for column, name in enumerate(per_user.names)}
+
+
+def _gain(ours: PerUserMetrics, baseline: PerUserMetrics) -> dict[str, dict[str, Any]]:
+    width = len(ours.names)
+    if len(ours.users):
+        draws = bootstrap_means(np.hstack([ours.values, baseline.values]))
+        ratios = relative_gain(draws[:, :width], draws[:, width:])
+        exact = relative_gain(ours.values.mean(axis=0), baseline.values.mean(axis=0))
+    else:
+        ratios, exact = np.empty((0, width)), np.full(width, np.nan)
+    return {
+        "gain": {name: _or_null(exact[column]) for column, name in enumerate(ours.names)},
+        "gain_intervals": {name: interval(ratios[:, column]) for column, name in enumerate(ours.names)},
+    }
 
 
 def targets_in_query(targets: Histories, queries: Histories) -> int:
@@ -67,10 +86,6 @@ def targets_in_query(targets: Histories, queries: Histories) -> int:
         return log.user_of_each().astype(np.int64) * n_items + log.items
 
     return int(np.isin(pairs(targets), pairs(queries)).sum())
-
-
-def _means(per_user: PerUserMetrics) -> dict[str, float | None]:
-    return dict(per_user.means()) if len(per_user.users) else dict.fromkeys(per_user.names)
 
 
 def _or_null(value: float) -> float | None:

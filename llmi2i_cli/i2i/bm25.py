@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
@@ -23,6 +22,7 @@ from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.pair_products import PairProducts
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.training import Job, Trained
 
@@ -63,48 +63,10 @@ def train(job: Job, options: Bm25Options) -> Trained:
     return Trained(bm25_neighbours(job.histories, top_k=job.top_k, on_progress=job.tell, **as_given(options)))
 
 
-def bm25_similarity(
-    histories: Histories,
-    pairs: NDArray[np.int32],
-    *,
-    k1: float = Bm25Options.k1,
-    b: float = Bm25Options.b,
-    without_users: NDArray[np.int32] | None = None,
-) -> NDArray[np.float32]:
-    """The BM25 score of given pairs of items, float32 (n_pairs,); not cut off at a top K.
-
-    Parameters
-    ----------
-    pairs : int32 (n_pairs, 2), item indices; of an item with itself the score is the sum of its squared weights
-    without_users : int32 (n_pairs,), for each pair a user (row of `histories`) whose own contribution is
-        left out, so that an interaction is not its own evidence; -1 for none
-
-    Raises
-    ------
-    UsageError : an option out of range
-    """
-    return Bm25Pairs(histories, k1=k1, b=b).scores(pairs, without_users=without_users)
-
-
-class Bm25Pairs:
-    """`bm25_similarity` for many calls on one log: what depends on the log alone is made once."""
-
-    def __init__(self, histories: Histories, *, k1: float = Bm25Options.k1, b: float = Bm25Options.b) -> None:
-        self._log = incidence(histories, repeats="sum")
-        self._weights = _bm25_weights(self._log, k1, b)
-        self._place_of_item = np.argsort(self._log.item_order)
-        self._place_of_user = np.append(np.argsort(self._log.user_order), -1)  # a user of -1 stays -1
-
-    def scores(
-        self, pairs: NDArray[np.int32], *, without_users: NDArray[np.int32] | None = None
-    ) -> NDArray[np.float32]:
-        """As `bm25_similarity`."""
-        places = np.sort(self._place_of_item[pairs], axis=1)  # the popular item first: marked once, the rare one walked
-        order = np.lexsort((places[:, 1], places[:, 0]))
-        scores = np.empty(len(pairs), np.float64)
-        users = np.full(len(pairs), -1) if without_users is None else without_users
-        _score_pairs(self._log, self._weights, places, self._place_of_user[users], order, scores)
-        return scores.astype(np.float32)
+def bm25_pairs(histories: Histories, *, k1: float = Bm25Options.k1, b: float = Bm25Options.b) -> PairProducts:
+    """The BM25 scores of pairs of items. UsageError for an option out of range."""
+    log = incidence(histories, repeats="sum")
+    return PairProducts(log, _bm25_weights(log, k1, b))
 
 
 def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
@@ -118,37 +80,3 @@ def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
     saturated = np.zeros(len(counts))  # stays 0 where the interaction's weight is 0
     np.divide(counts * (k1 + 1), counts + k1 * length_norm[log.user_items], out=saturated, where=counts > 0)
     return saturated * np.repeat(idf, log.lengths)
-
-
-@njit(cache=True, nogil=True)
-def _score_pairs(
-    log: Incidence,
-    weights: NDArray[np.float64],
-    pairs: NDArray[np.int64],
-    without_users: NDArray[np.int64],
-    order: NDArray[np.int64],
-    scores: NDArray[np.float64],
-) -> None:
-    """Scores of pairs (popular item, rare item), float64 (n_pairs,), visited in `order`: sorted by both."""
-    of_user = np.zeros(len(log.user_ptr) - 1, np.float64)  # W of the popular item
-    marked = -1
-    walked = -1
-    score = 0.0
-    for pair in order:
-        if pairs[pair, 0] != marked:
-            if marked >= 0:
-                for p in range(log.item_ptr[marked], log.item_ptr[marked + 1]):
-                    of_user[log.item_users[p]] = 0
-            marked, walked = pairs[pair, 0], -1
-            for p in range(log.item_ptr[marked], log.item_ptr[marked + 1]):
-                of_user[log.item_users[p]] = weights[log.item_entries[p]]
-        if pairs[pair, 1] != walked:
-            walked, score = pairs[pair, 1], 0.0
-            for p in range(log.item_ptr[walked], log.item_ptr[walked + 1]):
-                score += of_user[log.item_users[p]] * weights[log.item_entries[p]]
-        scores[pair] = score
-        user = without_users[pair]
-        if user >= 0 and of_user[user] != 0:
-            for entry in range(log.user_ptr[user], log.user_ptr[user + 1]):
-                if log.user_items[entry] == walked:
-                    scores[pair] = max(score - of_user[user] * weights[entry], 0.0)

@@ -1,59 +1,19 @@
-"""Similarity of the items' texts: the cosine of their words, weighted by TF-IDF. It reads the catalogue, and no log.
+"""Similarity of the items' texts: the cosine of their TF-IDF vectors. It reads the catalogue, and no log.
 
-    w_iv = tf (k1 + 1) / (tf + k1 (1 - b + b L_i / mean L)) * log(n / n_v)^idf,   s(i, j) = cosine of the rows of w
-
-tf counts the word v in the text of item i, L_i is the number of its words, n_v that of items with the word. With k1 = 0
-a word counts once, however often it is repeated. A sparse top-K product, as BM25 of the log is, with words for users.
+A sparse top-K product, as BM25 of the log is, with words for users.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
-import numpy as np
-from numpy.typing import NDArray
-
-from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.words import split_words
 from llmi2i_cli.choices.models import TextOptions
-from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.tf_idf import tf_idf
 from llmi2i_cli.i2i.training import Job, Trained
 
 
 def train(job: Job, options: TextOptions) -> Trained:
     """The row of `choices.models`."""
-    words = word_incidence(job.texts)
-    weights = word_weights(words, k1=options.k1, b=options.b, idf=options.idf)
+    words, weights = tf_idf(job.texts, k1=options.k1, b=options.b, idf=options.idf)
     return Trained(
         best_products(words, weights, top_k=job.top_k, smallest=options.min_similarity, on_progress=job.tell)
     )
-
-
-def word_incidence(texts: Iterable[str | None]) -> Incidence:
-    """Which words stand in which items' texts, and how often: words are the rows ("users"), counts the weights."""
-    vocabulary: dict[str, int] = {}
-    counts = [
-        Counter(vocabulary.setdefault(word, len(vocabulary)) for word in split_words(text or "")) for text in texts
-    ]
-    lengths = np.array([len(row) for row in counts], np.int64)
-    words = np.fromiter((word for row in counts for word in row), np.int64, int(lengths.sum()))
-    times = np.fromiter((n for row in counts for n in row.values()), np.float32, int(lengths.sum()))
-    items = np.repeat(np.arange(len(counts), dtype=np.int32), lengths)
-    order = np.argsort(words, kind="stable")
-    ptr = np.zeros(len(vocabulary) + 1, np.int64)
-    np.cumsum(np.bincount(words, minlength=len(vocabulary)), out=ptr[1:])
-    return incidence(Histories(ptr, items[order], len(counts), times[order]), repeats="sum")
-
-
-def word_weights(words: Incidence, *, k1: float, b: float, idf: float) -> NDArray[np.float64]:
-    """w of each entry, its item's row scaled to length 1, float64 (n_entries,)."""
-    counts = words.weights.astype(np.float64) if words.weighted else np.ones(len(words.user_items))
-    n_words = np.bincount(words.user_items, counts, minlength=words.n_items)
-    length_norm = 1 - b + b * n_words / max(n_words.mean(), 1e-9) if words.n_items else n_words
-    saturated = counts * (k1 + 1) / (counts + k1 * length_norm[words.user_items])
-    rarity = np.log(max(words.n_items, 1) / np.maximum(words.lengths, 1)) ** idf
-    weights = saturated * np.repeat(rarity, words.lengths)
-    norms = np.sqrt(np.bincount(words.user_items, weights**2, minlength=words.n_items))
-    return weights / np.maximum(norms, 1e-9)[words.user_items]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
 from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.evaluation.groups import ALL, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
@@ -72,6 +73,7 @@ def evaluate(
         "ranking": ranking,
         "baseline": baseline,
         "trained": {log: _training_of(workdir, model, log) for log in compared},
+        "groups": [group.name for group in GROUPS],
     }
     variant = {"model": model, "data": data, "split": split}
     also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
@@ -86,7 +88,7 @@ def evaluate(
             return _with_latency(json.loads((run.folder / name).read_text(encoding="utf-8")), run)
         from llmi2i_cli.artifacts.prepared import has_split, read_catalogue
         from llmi2i_cli.evaluation.protocol import Question
-        from llmi2i_cli.evaluation.report import figures, gains, targets_in_query
+        from llmi2i_cli.evaluation.report import figures, targets_in_query
         from llmi2i_cli.evaluation.validation import read_held_out
         from llmi2i_cli.files.tables import write_table
 
@@ -101,37 +103,35 @@ def evaluate(
         evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), ranking, question)
         measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
         ours = measured_by_log[data]
-        known = held_out.targets.items[held_out.targets.items < catalogue.n_items]
+        theirs = measured_by_log[baseline] if baseline else None
+        told = figures(ours.metrics, theirs.metrics if theirs else None)
         result = {
             "model": model,
             "data": data,
             "split": split,
             "protocol": ours.protocol,
             "users": len(held_out.users),
+            **told,
             "targets": {
-                "all": len(held_out.targets.items),
-                "long_tail": int(catalogue.is_long_tail[known].sum()),
-                "unknown": len(held_out.targets.items) - len(known),
+                **told["targets"],
+                "unknown": int((held_out.targets.items >= catalogue.n_items).sum()),
                 "already_in_query": targets_in_query(held_out.targets, held_out.queries),
             },
-            **figures(ours.metrics),
             "rankings": ours.rankings,
         }
-        if baseline:
-            theirs = measured_by_log[baseline]
+        if theirs:
             for care in ("tuned", "search"):
                 if ours.protocol.get(care) != theirs.protocol.get(care):
                     how = f"{CARE[care]} on one of the two logs alone"
                     notice(f"Warning: {model} was {how}: the gain compares unequal care")
-            shown = {
+            result["baseline"] = {
                 "data": baseline,
                 "protocol": theirs.protocol,
                 **figures(theirs.metrics),
                 "rankings": theirs.rankings,
             }
-            result |= {"baseline": shown, **gains(ours.metrics, theirs.metrics)}
         write_json(run.output(name), result)
-        per_user = _per_user_table(workdir, held_out, ours.metrics["all"])
+        per_user = _per_user_table(workdir, held_out, ours.metrics[ALL])
         write_table(per_user, run.output("{model}-{data}-{split}.users.parquet"))
         latency = {log: measured.latency for log, measured in measured_by_log.items() if measured.latency}
         run.publish(
@@ -188,7 +188,7 @@ class _Measured:
     """A model's figures, and the protocol that gave them."""
 
     protocol: dict[str, Any]
-    metrics: dict[str, PerUserMetrics]
+    metrics: dict[Group, PerUserMetrics]
     rankings: dict[str, Any]
     latency: Mapping[str, Any] | None
 
@@ -221,7 +221,7 @@ class _Evaluation:
         )
         return _Measured(
             protocol.as_json(),
-            metrics_by_group(ranked.ids, self.held_out.targets, self.catalogue.is_long_tail, self.ks),
+            metrics_by_group(ranked.ids, self.held_out.targets, self.catalogue, self.ks),
             {**ranked.figures, **{f"coverage@{k}": coverage(ranked.ids, k, self.catalogue.n_items) for k in self.ks}},
             ranked.latency,
         )

@@ -40,6 +40,7 @@ def test_metrics_by_hand():
     assert values(metrics, "mrr@2") == pytest.approx([0, 1, 0])
     assert values(metrics, "mrr@3") == pytest.approx([1 / 3, 1, 0])
     assert metrics.means()["recall@3"] == pytest.approx((1 + 2 / 3) / 3)
+    assert (metrics.n_targets, metrics.hits) == (5, {"hits@2": 1, "hits@3": 3})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -83,6 +84,7 @@ def test_a_group_of_items_counts_only_its_own_targets_in_the_ranking_of_all():
     metrics = per_user_metrics(rank_of_targets(RANKED, TARGETS), TARGETS, ks=(3,), relevant=long_tail)
     assert metrics.users.tolist() == [1]  # only the second user has such targets: 1 in place 3, and 2 nowhere
     assert metrics.values[0].tolist() == pytest.approx([1 / 2, (1 / 2) / (1 + 1 / log2(3)), 1 / 3])
+    assert (metrics.n_targets, metrics.hits) == (2, {"hits@3": 1})
 
 
 def test_a_group_without_targets_has_no_users():

@@ -9,7 +9,7 @@ from scipy.sparse import coo_matrix
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i import slices
-from llmi2i_cli.i2i.bm25 import bm25_neighbours, bm25_similarity
+from llmi2i_cli.i2i.bm25 import bm25_neighbours, bm25_pairs
 from llmi2i_cli.i2i.neighbours import EMPTY, tie_ranks
 from tests.i2i.test_swing import dense, random_log
 
@@ -133,15 +133,15 @@ def test_the_similarity_of_pairs(weighted):
         pairs = rng.integers(0, histories.n_items, (300, 2), dtype=np.int32)
         without = rng.integers(-1, histories.n_users, 300, dtype=np.int32)
         scores = (weights @ weights.T)[pairs[:, 0], pairs[:, 1]]
-        np.testing.assert_allclose(bm25_similarity(histories, pairs), scores, rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(bm25_pairs(histories).of(pairs), scores, rtol=1e-5, atol=1e-30)
         own = weights[pairs[:, 0], without] * weights[pairs[:, 1], without] * (without >= 0)
-        left = bm25_similarity(histories, pairs, without_users=without)
+        left = bm25_pairs(histories).of(pairs, without_users=without)
         np.testing.assert_allclose(left, scores - own, rtol=1e-5, atol=1e-6)
         assert (left >= 0).all()
 
 
 def test_the_similarity_of_no_pairs():
-    assert bm25_similarity(random_log(0), np.empty((0, 2), np.int32)).shape == (0,)
+    assert bm25_pairs(random_log(0)).of(np.empty((0, 2), np.int32)).shape == (0,)
 
 
 @pytest.mark.parametrize(

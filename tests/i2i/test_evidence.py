@@ -9,10 +9,10 @@ import pytest
 from llmi2i_cli.artifacts.features import CandidateRows
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.evidence import FEATURES
-from llmi2i_cli.i2i.bm25 import bm25_similarity
+from llmi2i_cli.i2i.bm25 import bm25_pairs
 from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.i2i.recent_items import DECAY, RECENT_ITEMS
-from tests.i2i.test_feature_text import dense_cosine
+from tests.i2i.test_tf_idf import dense_cosine
 
 
 def series(texts):
@@ -39,7 +39,7 @@ def test_features_one_by_one():
         recent = contexts.row(context_of[n])[::-1][:RECENT_ITEMS]
         pairs = np.array([[item, candidate] for item in recent], np.int32).reshape(-1, 2)
         without = np.full(len(pairs), users[n], np.int32)
-        bm25 = bm25_similarity(log, pairs, without_users=without)
+        bm25 = bm25_pairs(log).of(pairs, without_users=without)
         decay = DECAY ** np.arange(len(recent))
         count = sum(row.count(candidate) for user, row in enumerate(rows) if user != users[n])
         expected = {

@@ -12,6 +12,8 @@ from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from tests.evaluation.test_retrieve import plain_ranking
 from tests.stages.shop import N_ITEMS, answer, prepare_shop, run, write_fused, write_log
 
+TRAIN_COUNTS = {"0": (0, 0), "1": (1, 1), "2-5": (2, 5), "6-20": (6, 20), "21+": (21, 1e9)}
+
 
 @pytest.fixture
 def workdir(tmp_path):
@@ -37,7 +39,7 @@ def plain_recall(
             exclude = set(query) if exclude_seen else set()
             ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=k, exclude=exclude, decay=decay)
             recalls.append(len(relevant & {item for item, _ in ranked}) / len(relevant))
-    return sum(recalls) / len(recalls)
+    return sum(recalls) / len(recalls) if recalls else None
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -47,7 +49,7 @@ def test_figures_equal_plain_ones(workdir, capsys, split, exclude_seen):
     asked = ["--split", split, "--recent", 3, "--decay", 1, "--k", 1, "--k", 10, seen]
     result = answer(capsys, "evaluate", *asked, "-w", workdir)
     options = {"split": split, "recent": 3, "exclude_seen": exclude_seen}
-    long_tail = read_catalogue(workdir).is_long_tail
+    long_tail, counts = read_catalogue(workdir).is_long_tail, read_catalogue(workdir).train_counts
     for k in (1, 10):
         metrics = {group: figures[f"recall@{k}"] for group, figures in result["metrics"].items()}
         assert metrics == pytest.approx(
@@ -55,6 +57,13 @@ def test_figures_equal_plain_ones(workdir, capsys, split, exclude_seen):
                 "all": plain_recall(workdir, k=k, **options),
                 "long_tail": plain_recall(workdir, k=k, wanted=lambda item: long_tail[item], **options),
                 "other": plain_recall(workdir, k=k, wanted=lambda item: not long_tail[item], **options),
+            }
+        )
+        recalls = {group: figures[f"recall@{k}"] for group, figures in result["by_train_count"]["metrics"].items()}
+        assert recalls == pytest.approx(
+            {
+                group: plain_recall(workdir, k=k, **options, wanted=lambda item, b=bounds: b[0] <= counts[item] <= b[1])
+                for group, bounds in TRAIN_COUNTS.items()
             }
         )
     assert 0 < result["metrics"]["all"]["recall@10"] < 1
@@ -158,6 +167,63 @@ def test_gain_over_the_real_log(workdir, capsys):
     assert low < high
 
 
+def test_targets_by_how_often_train_has_the_item(workdir, capsys):
+    """Items are counted in train alone, groups take all known targets once, and each has its gain over the real log."""
+    arguments = ["evaluate", "--data", "fused", "--baseline", "real", "--k", 3, "--k", 10, "-w", workdir]
+    result = answer(capsys, *arguments)
+    told, theirs = result["by_train_count"], result["baseline"]["by_train_count"]
+    log = pl.read_parquet(workdir / "prepare/interactions.parquet")
+    bought = log.filter(split="train")["item_id"].value_counts()
+    targets = log.filter(split="test").join(bought, on="item_id", how="left")["count"].fill_null(0)
+    assert told["targets"] == {
+        group: targets.is_between(least, most).sum() for group, (least, most) in TRAIN_COUNTS.items()
+    }
+    assert sum(told["targets"].values()) == result["targets"]["all"] == 80
+    assert min(told["targets"]["2-5"], told["targets"]["6-20"]) > 5
+    for group, n_targets in told["targets"].items():
+        for k in (3, 10):  # everybody has a single target
+            ours, before = (figures["metrics"][group][f"recall@{k}"] for figures in (told, theirs))
+            if not n_targets:
+                assert ours is before is told["gain"][group][f"recall@{k}"] is None
+                continue
+            assert told["hits"][group][f"hits@{k}"] == round(ours * n_targets)
+            assert theirs["hits"][group][f"hits@{k}"] == round(before * n_targets)
+            assert told["gain"][group][f"recall@{k}"] == (pytest.approx(ours / before - 1) if before else None)
+            low, high = told["intervals"][group][f"recall@{k}"]
+            assert low <= ours <= high
+    assert sum(hits["hits@10"] for hits in told["hits"].values()) == result["hits"]["all"]["hits@10"]
+    assert run(*arguments) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in cells if row[0:3:2] == ["6-20", "recall@10"])
+    low, high = told["gain_intervals"]["6-20"]["recall@10"]
+    assert row[1:] == [
+        str(told["targets"]["6-20"]),
+        "recall@10",
+        str(told["hits"]["6-20"]["hits@10"]),
+        f"{theirs['metrics']['6-20']['recall@10']:.4f}",
+        f"{told['metrics']['6-20']['recall@10']:.4f}",
+        "{:.4f} .. {:.4f}".format(*told["intervals"]["6-20"]["recall@10"]),
+        f"{told['gain']['6-20']['recall@10']:+.1%}",
+        f"{low:+.1%} .. {high:+.1%}",
+    ]
+
+
+def test_an_item_that_nobody_bought_in_train_is_found_by_its_text(tmp_path, capsys):
+    """c is in the catalogue, x is not; nobody has either in train. Everybody has bought the lamp before."""
+    (tmp_path / "log.txt").write_text("u1 a b c\nu2 a b c\nu3 a b d\nu4 a b x\nu5 a d b a b\n")
+    (tmp_path / "items.csv").write_text("item_id,title\na,red lamp\nb,oak desk\nc,red lamp again\nd,pine\n")
+    workdir = tmp_path / "work"
+    assert run("prepare", tmp_path / "log.txt", "--items", tmp_path / "items.csv", "-w", workdir) == 0
+    found = {}
+    for model in ("text", "bm25"):
+        assert run("train-i2i", "--model", model, "-w", workdir) == 0
+        result = answer(capsys, "evaluate", "--model", model, "--recent", 5, "--decay", 1, "-w", workdir)
+        assert result["by_train_count"]["targets"] == {"0": 2, "1": 2, "2-5": 0, "6-20": 0, "21+": 0}
+        assert result["targets"]["unknown"] == 1
+        found[model] = result["by_train_count"]["metrics"]["0"]["recall@10"]
+    assert found == {"text": 1, "bm25": 0}
+
+
 def test_a_model_gains_nothing_over_itself(workdir, capsys):
     result = answer(capsys, "evaluate", "--baseline", "real", "-w", workdir)
     assert result["gain"]["all"]["recall@10"] == 0
@@ -178,7 +244,8 @@ def test_targets_that_the_query_holds_are_counted_and_cannot_be_hit(tmp_path, ca
     assert run("prepare", tmp_path / "log.txt", "-w", workdir) == 0
     assert run("train-i2i", "--model", "bm25", "-w", workdir) == 0
     result = answer(capsys, "evaluate", "--model", "bm25", "-w", workdir)
-    assert result["targets"] == {"all": 3, "long_tail": 1, "unknown": 2, "already_in_query": 1}
+    assert result["targets"] == {"all": 3, "long_tail": 1, "other": 0, "unknown": 2, "already_in_query": 1}
+    assert result["by_train_count"]["targets"] == {"0": 0, "1": 0, "2-5": 1, "6-20": 0, "21+": 0}
     assert result["metrics"]["other"]["recall@10"] is None
     assert result["intervals"]["other"]["recall@10"] is None
     assert run("evaluate", "--model", "bm25", "-w", workdir) == 0
