@@ -214,7 +214,8 @@ def main() -> None:
             if "bm25" in parts:
                 yield in_own_process(compare_bm25, data, options.runs)[0]
 
-    fair.print_comparisons(comparisons())
+    if set(parts) & {"swing", "bm25"}:
+        fair.print_comparisons(comparisons())
     if work:
         counts = ("user pairs over items", "pairs sharing >= 2", "contributions", "bytes in and out")
         fair.print_table(("Swing, time of a thread for each", *counts), (of_log.row() for of_log in work))
