@@ -110,12 +110,11 @@ def test_a_fuse_strategy(copy, tmp_path, pipeline):
         "data/prepend.py",
         """
 import numpy as np
-from llmi2i_cli.data.fusion import REAL, SYNTHETIC, Plan
+from llmi2i_cli.data.fusion import Group
 
 def prepend(parts, choice):
-    own = parts.real.user_of_each().astype(np.int64)
-    rows = [(parts.users, np.arange(len(parts.users)), SYNTHETIC), (own, np.arange(len(own)), REAL)]
-    return Plan.of(rows, np.arange(parts.real.n_users))
+    users = np.arange(parts.real.n_users)
+    return [Group(users, [parts.candidates(users), parts.history(users)])]
 """,
     )
     copy.add_row(

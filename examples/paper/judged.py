@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.features import CandidateRows, Features
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_user_ids, with_index
+from llmi2i_cli.artifacts.indices import with_index
+from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_histories, read_user_ids
 from llmi2i_cli.artifacts.schemas import read_artifact
 from llmi2i_cli.i2i.evidence import Evidence
 

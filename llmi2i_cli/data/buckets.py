@@ -18,7 +18,6 @@ from llmi2i_cli.files.tables import PARQUET_OPTIONS, write_table, writing
 BUFFERED_ROWS = 4_000_000
 BUCKET_BYTES = 512 * 2**20  # of plain text input; a bucket in memory takes three to five times as much
 COMPRESSION_RATIO = 5  # how much larger than a compressed file its text is taken to be
-ROWS_PER_GROUP = 2**18
 _KNUTH = 2_654_435_761  # spreads the low bits of the CRC over the high ones
 
 
@@ -89,6 +88,4 @@ def concatenate(parts: Sequence[Path], target: Path, metadata: dict[str, str] | 
     """
     rows = pl.concat([pl.scan_parquet(part, glob=False) for part in parts])
     with writing(target) as temporary:
-        rows.sink_parquet(  # type: ignore[call-overload]
-            temporary, row_group_size=ROWS_PER_GROUP, metadata=metadata, **PARQUET_OPTIONS
-        )
+        rows.sink_parquet(temporary, metadata=metadata, **PARQUET_OPTIONS)  # type: ignore[call-overload]

@@ -1,9 +1,10 @@
-"""The fused log as the rows of ``fuse/interactions.parquet``, made from its plan some at a time."""
+"""The fused log as the rows of ``fuse/interactions.parquet``, made from its plan some users at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -11,76 +12,81 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.schemas import FUSED
-from llmi2i_cli.data.fusion import SOURCES, Plan
+from llmi2i_cli.data.fusion import SOURCES, Group, Plan
 
-ROWS_AT_ONCE = 1 << 20
+ROWS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True)
-class Interactions:
-    """Interactions by users, as arrays of one length.
+class Synthetic:
+    """Chosen candidates, by user, as arrays of one length.
 
     Attributes
     ----------
-    users, items : int64 and int32 (n,), rows of ``prepare/``
+    items : int32 (n,), rows of ``prepare/``
     times : int64 (n,)
     weights : float32 (n,)
     """
 
-    users: NDArray[np.int64]
     items: NDArray[np.int32]
     times: NDArray[np.int64]
     weights: NDArray[np.float32]
 
 
-def real_interactions(real: Histories, times: NDArray[np.int64]) -> Interactions:
-    """The real log, whose interactions weigh 1."""
-    return Interactions(real.user_of_each().astype(np.int64), real.items, times, np.ones(len(times), np.float32))
+def synthetic_times(real: Histories, times: NDArray[np.int64], users: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When chosen candidates happen: the k-th of a user k after the user's latest interaction, so that sorting by time
+    keeps the order.
 
-
-def synthetic_interactions(
-    real: Interactions, users: NDArray[np.int64], items: NDArray[np.int32], weights: NDArray[np.float32]
-) -> Interactions:
-    """Chosen candidates, grouped by user: the k-th of a user is k after the user's latest interaction.
-
-    So sorting by time keeps the order.
+    Parameters
+    ----------
+    times : int64 (n_interactions,), of the real log
+    users : int64 (n,), the user of each candidate, non-decreasing; each has an interaction
     """
-    latest = np.full(int(max(real.users.max(initial=-1), users.max(initial=-1))) + 1, np.iinfo(np.int64).min)
-    np.maximum.at(latest, real.users, real.times)
-    place = np.arange(len(users)) - np.searchsorted(users, users)
-    return Interactions(users, items, latest[users] + 1 + place, weights)
+    some = np.flatnonzero(real.lengths)
+    latest = np.empty(real.n_users, np.int64)
+    latest[some] = np.maximum.reduceat(times, real.ptr[some]) if len(some) else times
+    return latest[users] + 1 + np.arange(len(users)) - np.searchsorted(users, users)
 
 
 def fused_rows(
     plan: Plan,
-    real: Interactions,
-    synthetic: Interactions,
+    real: Histories,
+    times: NDArray[np.int64],
+    synthetic: Synthetic,
     *,
     user_ids: pl.Series,
     item_ids: pl.Series,
     suffix: str,
 ) -> Iterator[pl.DataFrame]:
-    """The rows of the plan in the columns of `FUSED`, some at a time.
+    """The rows of the plan in the columns of `FUSED`, some users at a time.
 
     Parameters
     ----------
+    times : int64 (n_interactions,), of the real log
     user_ids, item_ids : String, of ``prepare/``
     suffix : of the ids of users that the real log does not have, see `pseudo_suffix`
     """
-    for first in range(0, len(plan.rows), ROWS_AT_ONCE):
-        part = slice(first, first + ROWS_AT_ONCE)
-        users = plan.users[part]
-        origin_ids = user_ids.gather(plan.origins[users])
-        is_second = pl.Series(users >= len(user_ids))
-        columns = {
-            "user_id": pl.select(pl.when(is_second).then(origin_ids + suffix).otherwise(origin_ids)).to_series(),
-            "item_id": item_ids.gather(plan.pick(real.items, synthetic.items, part)),
-            "timestamp": plan.pick(real.times, synthetic.times, part),
-            "source": pl.Series(SOURCES).gather(plan.sources[part]),
-            "weight": plan.pick(real.weights, synthetic.weights, part),
-            "origin_user_id": origin_ids,
-        }
-        yield pl.DataFrame(columns, schema=dict(FUSED))
+    for number, group in enumerate(plan):
+        for some in _blocks(group):
+            rows = some.rows()
+            origin_ids = user_ids.gather(np.repeat(some.origins, some.lengths()))
+            columns = {
+                "user_id": origin_ids + suffix if number else origin_ids,
+                "item_id": item_ids.gather(rows.pick(real.items, synthetic.items)),
+                "timestamp": rows.pick(times, synthetic.times),
+                "source": pl.Series(SOURCES).gather(rows.sources),
+                "weight": rows.weights(synthetic.weights),
+                "origin_user_id": origin_ids,
+            }
+            yield pl.DataFrame(columns, schema=dict(FUSED))
+
+
+def _blocks(group: Group) -> Iterator[Group]:
+    """The users in parts of about `ROWS_AT_ONCE` rows."""
+    block_of_each = (np.cumsum(group.lengths()) - 1) // ROWS_AT_ONCE
+    bounds = [*np.flatnonzero(np.diff(block_of_each, prepend=-1)).tolist(), len(block_of_each)]
+    for first, end in pairwise(bounds):
+        yield group.users(first, end)
 
 
 def pseudo_suffix(user_ids: pl.Series) -> str:

@@ -9,12 +9,13 @@ Two strategies (`choices.strategies`):
     with the synthetic items behind it. For a co-occurrence model the real evidence is then never diluted, and what the
     LLM adds counts as one more user who bought the same things.
 
-A strategy lays out a `Plan` of the fused log's rows. The arrays that tuning trains on and the table that is written
-(`fused_table`) are both made from it.
+A strategy lays out a `Plan` of the fused log: its users, and what each of them has. The arrays that tuning trains on
+and the table that is written (`fused_table`) are both made from it, the table some users at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,6 +110,100 @@ def without_noise(real: Histories, confidences: NDArray[np.float32], drop_real: 
     return left
 
 
+SOURCES = ("real", "copied", "synthetic")
+REAL, COPIED, SYNTHETIC = range(3)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Rows of one source that follow each other, of each of some users.
+
+    Attributes
+    ----------
+    source : REAL, COPIED or SYNTHETIC
+    starts, ends : int64 (n_users,), a user's first one and the one after the last, among the interactions of the real
+        log or, where `source` is SYNTHETIC, among the chosen candidates
+    """
+
+    source: int
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Users of the fused log.
+
+    Attributes
+    ----------
+    origins : int64 (n_users,), the real user that each is or stands for
+    stretches : what each of them has, one stretch behind the other
+    """
+
+    origins: NDArray[np.int64]
+    stretches: Sequence[Stretch]
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Rows of each user, int64 (n_users,)."""
+        return np.sum([stretch.ends - stretch.starts for stretch in self.stretches], axis=0)
+
+    def users(self, first: int, end: int) -> Group:
+        """Some of the users."""
+        part = slice(first, end)
+        stretches = [Stretch(each.source, each.starts[part], each.ends[part]) for each in self.stretches]
+        return Group(self.origins[part], stretches)
+
+    def rows(self) -> Rows:
+        """The rows of all users, one user's behind the other's."""
+        starts = np.stack([stretch.starts for stretch in self.stretches], axis=1).ravel()
+        counts = np.stack([stretch.ends - stretch.starts for stretch in self.stretches], axis=1).ravel()
+        ends = np.cumsum(counts)
+        places = np.repeat(starts - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
+        sources = np.tile(np.array([stretch.source for stretch in self.stretches], np.int8), len(self.origins))
+        return Rows(places, np.repeat(sources, counts))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a fused log, in their order.
+
+    Attributes
+    ----------
+    places : int64 (n,), the interaction of the real log or, where `sources` is SYNTHETIC, the chosen candidate
+    sources : int8 (n,), REAL, COPIED or SYNTHETIC
+    """
+
+    places: NDArray[np.int64]
+    sources: NDArray[np.int8]
+
+    def pick(self, of_real: NDArray, of_candidates: NDArray) -> NDArray:
+        """What each row has of two arrays: one by interactions of the real log, one by chosen candidates."""
+        synthetic = self.sources == SYNTHETIC
+        picked = np.empty(len(self.places), of_real.dtype)
+        picked[~synthetic] = of_real[self.places[~synthetic]]
+        picked[synthetic] = of_candidates[self.places[synthetic]]
+        return picked
+
+    def weights(self, of_candidates: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much each row counts, float32 (n,): real interactions and their copies 1."""
+        synthetic = self.sources == SYNTHETIC
+        weights = np.ones(len(self.places), np.float32)
+        weights[synthetic] = of_candidates[self.places[synthetic]]
+        return weights
+
+
+Plan = Sequence[Group]  # the users of a fused log in their order; the first group are those of the real log
+
+
+def counts_of(plan: Plan) -> dict[str, int]:
+    """Rows of each source that occurs."""
+    counts = dict.fromkeys(SOURCES, 0)
+    for group in plan:
+        for stretch in group.stretches:
+            counts[SOURCES[stretch.source]] += int((stretch.ends - stretch.starts).sum())
+    return {name: n for name, n in counts.items() if n}
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a strategy lays out.
@@ -116,92 +211,49 @@ class Parts:
     Attributes
     ----------
     real : the real log
-    users : int64 (n_chosen,), the user of each chosen candidate, non-decreasing
+    candidate_ptr : int64 (n_users + 1,), the chosen candidates of user u are ``candidate_ptr[u]`` to
+        ``candidate_ptr[u + 1]``
     """
 
     real: Histories
-    users: NDArray[np.int64]
+    candidate_ptr: NDArray[np.int64]
 
+    def history(self, users: NDArray[np.int64], source: int = REAL, most_recent: int | None = None) -> Stretch:
+        """The users' real interactions, or the `most_recent` of each."""
+        starts, ends = self.real.ptr[users], self.real.ptr[users + 1]
+        return Stretch(source, starts if most_recent is None else np.maximum(starts, ends - most_recent), ends)
 
-SOURCES = ("real", "copied", "synthetic")
-REAL, COPIED, SYNTHETIC = range(3)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The rows of a fused log, in their order.
-
-    Attributes
-    ----------
-    users : int64 (n,), the fused log's user of each row, non-decreasing; the first are the users of the real log
-    rows : int64 (n,), the interaction of the real log or, where `sources` is SYNTHETIC, the chosen candidate
-    sources : int8 (n,), REAL, COPIED or SYNTHETIC
-    origins : int64 (n_fused_users,), the real user that each user of the fused log is or stands for
-    """
-
-    users: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    sources: NDArray[np.int8]
-    origins: NDArray[np.int64]
-
-    def counts(self) -> dict[str, int]:
-        """Rows of each source that occurs."""
-        counts = np.bincount(self.sources, minlength=len(SOURCES)).tolist()
-        return {name: n for name, n in zip(SOURCES, counts, strict=True) if n}
-
-    def pick(self, of_real: NDArray, of_candidates: NDArray, part: slice = slice(None)) -> NDArray:
-        """What each row has of two arrays: one by interactions of the real log, one by chosen candidates."""
-        rows, synthetic = self.rows[part], self.sources[part] == SYNTHETIC
-        picked = np.empty(len(rows), of_real.dtype)
-        picked[~synthetic] = of_real[rows[~synthetic]]
-        picked[synthetic] = of_candidates[rows[synthetic]]
-        return picked
-
-    @classmethod
-    def of(cls, parts: list[tuple[NDArray[np.int64], NDArray[np.int64], int]], origins: NDArray[np.int64]) -> Plan:
-        """From (users, rows, source) of several parts, which follow each other within a user."""
-        users = np.concatenate([users for users, _, _ in parts])
-        rows = np.concatenate([rows for _, rows, _ in parts])
-        sources = np.concatenate([np.full(len(rows), source, np.int8) for _, rows, source in parts])
-        order = np.argsort(users, kind="stable")
-        return cls(users[order], rows[order], sources[order], origins)
+    def candidates(self, users: NDArray[np.int64]) -> Stretch:
+        """The users' chosen candidates."""
+        return Stretch(SYNTHETIC, self.candidate_ptr[users], self.candidate_ptr[users + 1])
 
 
 def append(parts: Parts, choice: Choice) -> Plan:
     """A user's candidates behind the user's own history."""
-    own = parts.real.user_of_each().astype(np.int64)
-    rows = [(own, np.arange(len(own)), REAL), (parts.users, np.arange(len(parts.users)), SYNTHETIC)]
-    return Plan.of(rows, np.arange(parts.real.n_users))
+    users = np.arange(parts.real.n_users)
+    return [Group(users, [parts.history(users), parts.candidates(users)])]
 
 
 def pseudo_user(parts: Parts, choice: Choice) -> Plan:
     """The real users as they are, and behind them one more for each user with candidates, in the same order."""
-    real, own = parts.real, parts.real.user_of_each().astype(np.int64)
-    with_candidates = np.bincount(parts.users, minlength=real.n_users) > 0
-    pseudo = np.cumsum(with_candidates) - 1 + real.n_users  # of each user, where there is one
-    copied = with_candidates[own]
-    if choice.copied_history is not None:
-        to_the_end = real.ptr[own + 1] - np.arange(len(own))  # 1 = the user's latest
-        copied &= to_the_end <= choice.copied_history
-    rows = [
-        (own, np.arange(len(own)), REAL),
-        (pseudo[own[copied]], np.flatnonzero(copied), COPIED),
-        (pseudo[parts.users], np.arange(len(parts.users)), SYNTHETIC),
-    ]
-    return Plan.of(rows, np.concatenate([np.arange(real.n_users), np.flatnonzero(with_candidates)]))
+    users = np.arange(parts.real.n_users)
+    some = np.flatnonzero(np.diff(parts.candidate_ptr))
+    copies = parts.history(some, COPIED, choice.copied_history)
+    return [Group(users, [parts.history(users)]), Group(some, [copies, parts.candidates(some)])]
 
 
 def plan_of(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], choice: Choice) -> Plan:
-    """The rows of the fused log by the strategy of `choice`; `chosen` are the rows of the chosen candidates."""
-    plan: Plan = load(STRATEGIES[choice.strategy].plan)(Parts(real, candidates.users[chosen]), choice)
+    """The fused log by the strategy of `choice`; `chosen` are the rows of the chosen candidates."""
+    candidate_ptr = np.searchsorted(candidates.users[chosen], np.arange(real.n_users + 1))
+    plan: Plan = load(STRATEGIES[choice.strategy].plan)(Parts(real, candidate_ptr), choice)
     return plan
 
 
 def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], choice: Choice) -> Histories:
     """The fused log as arrays, a row for each user of the plan."""
     plan = plan_of(real, candidates, chosen, choice)
-    ptr = np.zeros(len(plan.origins) + 1, np.int64)
-    np.cumsum(np.bincount(plan.users, minlength=len(plan.origins)), out=ptr[1:])
-    ones = np.ones(len(real.items), np.float32)
-    weights = plan.pick(ones, weights_of(candidates, chosen, choice.weight))
-    return Histories(ptr, plan.pick(real.items, candidates.items[chosen]), real.n_items, weights)
+    ptr = np.concatenate([[0], np.cumsum(np.concatenate([group.lengths() for group in plan]))])
+    candidate_items, candidate_weights = candidates.items[chosen], weights_of(candidates, chosen, choice.weight)
+    rows = [group.rows() for group in plan]
+    items = np.concatenate([some.pick(real.items, candidate_items) for some in rows])
+    return Histories(ptr, items, real.n_items, np.concatenate([some.weights(candidate_weights) for some in rows]))

@@ -15,7 +15,8 @@ from llmi2i_cli.files.atomic import replacing
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
-PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "statistics": True}
+# Row groups of a fixed size: else a streamed file's bytes depend on the parts that it came in.
+PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "statistics": True, "row_group_size": 1 << 18}
 
 
 def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
@@ -81,12 +82,12 @@ def lazily(blocks: Callable[[], Iterator[pl.DataFrame]], schema: Mapping[str, An
 
 
 def sink_blocks(blocks: Callable[[], Iterator[pl.DataFrame]], path: Path, schema: Schema) -> None:
-    """Write Parquet block by block."""
+    """Write Parquet block by block; the bytes do not depend on how the rows are shared out in blocks."""
     with writing(path) as temporary:
         lazily(blocks, schema).sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]
 
 
-def sink_table(frame: pl.LazyFrame, path: Path, *, row_group_size: int) -> None:
+def sink_table(frame: pl.LazyFrame, path: Path) -> None:
     """`write_table` for what does not fit into memory: the rows are streamed, in their order."""
     with writing(path) as temporary:
-        frame.sink_parquet(temporary, row_group_size=row_group_size, **PARQUET_OPTIONS)  # type: ignore[call-overload]
+        frame.sink_parquet(temporary, **PARQUET_OPTIONS)  # type: ignore[call-overload]

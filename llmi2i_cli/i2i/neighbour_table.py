@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts.prepared import with_index
+from llmi2i_cli.artifacts.indices import with_index
 from llmi2i_cli.artifacts.schemas import NEIGHBOURS, collect_artifact, scan_artifact
 from llmi2i_cli.files.tables import lazily, sink_blocks, writing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours

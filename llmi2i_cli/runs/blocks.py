@@ -18,8 +18,6 @@ from llmi2i_cli.files.tables import Schema, sink_table, write_table
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun
 
-ROWS_PER_GROUP = 1 << 18
-
 
 @dataclass(frozen=True)
 class BlockedTable:
@@ -77,5 +75,5 @@ def _merge(run: StageRun, table: BlockedTable) -> int:
     empty = pl.DataFrame(schema=dict(table.schema)).lazy()
     parts = [pl.scan_parquet(table.path(run, block), glob=False) for block in range(table.n_blocks)]
     output = run.output(f"{table.name}.parquet")
-    sink_table(pl.concat([empty, *parts]), output, row_group_size=ROWS_PER_GROUP)
+    sink_table(pl.concat([empty, *parts]), output)
     return int(pl.scan_parquet(output, glob=False).select(pl.len()).collect().item())

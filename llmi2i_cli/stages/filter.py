@@ -126,7 +126,7 @@ class _Judge:
         import numpy as np
 
         from llmi2i_cli.artifacts.features import CandidateRows
-        from llmi2i_cli.artifacts.prepared import with_index
+        from llmi2i_cli.artifacts.indices import with_index
         from llmi2i_cli.artifacts.schemas import collect_artifact
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)

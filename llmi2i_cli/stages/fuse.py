@@ -86,13 +86,8 @@ def fuse(
         can_tune = has_split(workdir, "valid")
         if tune and not can_tune:
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
-        from llmi2i_cli.data.fused_table import (
-            fused_rows,
-            pseudo_suffix,
-            real_interactions,
-            synthetic_interactions,
-        )
-        from llmi2i_cli.data.fusion import plan_of, weights_of
+        from llmi2i_cli.data.fused_table import Synthetic, fused_rows, pseudo_suffix, synthetic_times
+        from llmi2i_cli.data.fusion import counts_of, plan_of, weights_of
 
         logs = _Logs(workdir, include_real)
         if tune is not False and can_tune:
@@ -101,27 +96,30 @@ def fuse(
             choice, chosen_with = _default_choice(logs.candidates, given), {}
         (real, times), candidates, rows = logs.real(choice.drop_real), logs.candidates, logs.chosen(choice)
         plan = plan_of(real, candidates, rows, choice)
-        interactions = real_interactions(real, times)
-        synthetic = synthetic_interactions(
-            interactions, candidates.users[rows], candidates.items[rows], weights_of(candidates, rows, choice.weight)
+        synthetic = Synthetic(
+            items=candidates.items[rows],
+            times=synthetic_times(real, times, candidates.users[rows]),
+            weights=weights_of(candidates, rows, choice.weight),
         )
         blocks = partial(
             fused_rows,
             plan,
-            interactions,
+            real,
+            times,
             synthetic,
             user_ids=logs.user_ids,
             item_ids=logs.item_ids,
             suffix=pseudo_suffix(logs.user_ids),
         )
         sink_blocks(blocks, run.output("interactions.parquet"), FUSED)
-        counts = {"interactions.parquet": len(plan.rows)}
+        sources = counts_of(plan)
+        counts = {"interactions.parquet": sum(sources.values())}
         if run.output("sweep.parquet").exists():
             counts["sweep.parquet"] = len(read_sweep(run.output("sweep.parquet")))
         return run.publish(
             rows=counts,
             choice={**vars(choice), **chosen_with},
-            sources=plan.counts(),
+            sources=sources,
             real_rows_removed=logs.n_real - len(times),
         )
 
@@ -194,7 +192,7 @@ def _read_confidences(workdir: Path) -> NDArray[np.float32]:
 def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
     import numpy as np
 
-    from llmi2i_cli.artifacts.prepared import with_index
+    from llmi2i_cli.artifacts.indices import with_index
     from llmi2i_cli.artifacts.schemas import read_artifact
     from llmi2i_cli.data.fusion import Candidates
 

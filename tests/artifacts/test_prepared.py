@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
 
 from llmi2i_cli.__main__ import main
+from llmi2i_cli.artifacts.indices import with_index
 from llmi2i_cli.artifacts.prepared import (
     has_split,
     read_catalogue,
@@ -16,13 +19,11 @@ from llmi2i_cli.artifacts.prepared import (
     read_profiles,
     read_targets,
     read_user_ids,
-    to_histories,
-    with_index,
 )
 from llmi2i_cli.artifacts.schemas import CANDIDATES, FUSED, INTERACTIONS, ITEMS, USERS, read_artifact, scan_artifact
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.evaluation.metrics import per_user_metrics
-from llmi2i_cli.files.tables import read_table, write_table
+from llmi2i_cli.files.tables import read_table, sink_blocks, write_table
 
 LOG = [
     ("b", "y", 1, "train"),
@@ -82,12 +83,6 @@ def test_the_fused_log_has_weights_and_users_of_its_own(workdir):
     assert [histories.row(user).tolist() for user in range(3)] == [[1], [0], [1, 2]]
     assert histories.weights is not None
     assert histories.weights.tolist() == [1.0, 1.0, 1.0, 0.25]
-
-
-def test_rows_of_a_user_that_are_scattered_keep_their_order():
-    frame = pl.DataFrame({"user_id": ["a", "b", "a", "b", "a"], "item_id": ["x", "y", "y", "x", "x"]})
-    histories = to_histories(frame, pl.Series(["b", "a"]), pl.Series(["x", "y"]), "f")
-    assert [histories.row(user).tolist() for user in range(2)] == [[1, 0], [0, 1, 0]]
 
 
 def test_an_id_that_nobody_knows_is_named():
@@ -174,36 +169,15 @@ def test_tables_are_written_in_the_schemas_order_and_types_and_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
-def test_a_long_log_is_read_in_parts_and_in_any_order(tmp_path, monkeypatch):
-    rng = np.random.default_rng(4)
-    lengths = rng.integers(1, 9, 60)
-    users = pl.Series("user_id", [f"u{user:02}" for user in range(60)])
-    items = pl.Series("item_id", [f"i{item}" for item in range(30)])
-    codes = rng.integers(0, 30, lengths.sum())
-    frame = pl.DataFrame(
-        {
-            "user_id": users.gather(np.repeat(np.arange(60), lengths)),
-            "item_id": items.gather(codes),
-            "timestamp": np.arange(lengths.sum()),
-            "split": rng.choice(["train", "valid", "test"], lengths.sum()),
-        }
-    )
-    (tmp_path / "prepare").mkdir()
-    for name, ids, schema in (("items", items, ITEMS), ("users", users, USERS)):
-        empty = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column != ids.name]
-        write_table(ids.to_frame().with_columns(empty), tmp_path / f"prepare/{name}.parquet", schema)
-    expected = [
-        [code for code, user, split in zip(codes, frame["user_id"], frame["split"], strict=True)
-         if user == name and split != "valid"]
-        for name in users
-    ]  # fmt: skip
-    shuffled = frame.with_columns(key=pl.Series(rng.random(60)[np.repeat(np.arange(60), lengths)]))
-    for rows_at_once in (1, 7, 1000):
-        monkeypatch.setattr("llmi2i_cli.artifacts.prepared.ROWS_AT_ONCE", rows_at_once)
-        for log in (frame, shuffled.sort("key", maintain_order=True).drop("key")):
-            write_table(log, tmp_path / "prepare/interactions.parquet", INTERACTIONS)
-            found = read_histories(tmp_path, ("train", "test"))
-            assert [found.row(user).tolist() for user in range(60)] == expected
+def test_a_streamed_table_has_the_same_bytes_in_whatever_blocks_it_comes(tmp_path):
+    n = 300_000
+    frame = pl.DataFrame({"a": np.random.default_rng(0).integers(0, 100, n)})
+    written = set()
+    for step in (n, n // 2, 30_011):
+        blocks = [frame[first : first + step] for first in range(0, n, step)]
+        sink_blocks(partial(iter, blocks), tmp_path / "x", frame.schema)
+        written.add((tmp_path / "x").read_bytes())
+    assert len(written) == 1
 
 
 def test_held_out_items_outside_the_catalogue_are_no_history_but_targets(tmp_path):

@@ -1,35 +1,33 @@
 """What training the generator costs, against the same training written by the book, in the same run.
 
-    python -m tests.benchmarks.finetune [--data FOLDER] [--users N] [--steps N]      # what a step costs
+    python -m tests.benchmarks.finetune [--data FOLDER] [--threads N] [--part PEER]  # what a step costs
     python -m tests.benchmarks.finetune --data FOLDER --users N --quality EPOCHS     # the same, trained to an end
     python -m tests.benchmarks.finetune --data FOLDER --text EPOCHS                  # with item texts and without
     python -m tests.benchmarks.finetune --catalogue N                                # full and sampled softmax, N items
 
 FOLDER holds sequences.txt (USER ITEM ITEM ..., oldest first) and items.csv (item_id,title); without it a shop is
 simulated. All of them train the default preset, from the same weights, with the same dropout, text features, AdamW,
-schedule, gradient clipping and targets a step; each in a process of its own, in turns:
+schedule, gradient clipping and targets a step; each in a process of its own, in turns. A run's seconds are the median
+of its steps but the first three. Ours is `fine_tune` as `sft-gen` runs it; the peers:
 
-- ours: `fine_tune` as `sft-gen` runs it;
-- one prompt a target: transformers' Trainer on every prefix of every history, sorted by length within a step and padded
-  in parts of 256, logits at the last position alone, cross entropy over the whole vocabulary;
-- plain, padded and plain, packed: all targets of a user in one pass in a plain PyTorch loop, a user a row or packed as
-  ours are, all logits over the catalogue at once in float32, torch's cross entropy;
-- ours, compiled (--compile): the decoder through torch.compile.
+- one-prompt: transformers' Trainer on every prefix of every history, sorted by length within a step and padded in parts
+  of 256, logits at the last position alone, cross entropy over the whole vocabulary;
+- padded, packed: all targets of a user in one pass in a plain PyTorch loop, a user a row or packed as ours are, all
+  logits over the catalogue at once in float32, torch's cross entropy;
+- compiled: ours with the decoder through torch.compile; only where it is named.
 
 --quality trains each for whole epochs and compares validation Recall@10 and the loss, too.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import math
 import os
-import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +52,18 @@ from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import attention_mask, pack
 from llmi2i_cli.llm.training_options import TrainingOptions
 from llmi2i_cli.llm.training_place import TrainingPlace
+from tests.benchmarks import fair
+from tests.benchmarks.fair import Comparison, Side
 from tests.benchmarks.own_process import in_own_process
 from tests.benchmarks.shop import OPTIONS, Shop, Training, default_training, prepare_shop
 
-OURS, COMPILED = "ours", "ours, compiled"
-ONE_PROMPT, PADDED, PACKED = "one prompt a target", "plain, padded", "plain, packed"
+OURS = "ours"
+PEERS = {
+    "one-prompt": "one prompt a target, transformers' Trainer",
+    "padded": "plain PyTorch, all logits, padded",
+    "packed": "plain PyTorch, all logits, packed",
+    "compiled": "ours through torch.compile",
+}
 WARM_UP = 3  # first steps, not timed
 PART = 256  # prompts padded together
 
@@ -73,10 +78,6 @@ class Outcome:
     start_s: float
     loss: float
     recall: dict[str, float]
-
-    @property
-    def targets_per_s(self) -> float:
-        return self.targets_per_step / self.step_s
 
 
 class Clock:
@@ -292,50 +293,56 @@ def train_plainly(training: Training, epochs: float, steps: int, clock: Clock, *
 def train(kind: str, workdir: Path, n_users: int, epochs: float, steps: int, judged: bool) -> Outcome:
     """Train one way, in the process that calls it."""
     shop = Shop.read(workdir, n_users)
-    training = default_training(shop, PlainModel if kind in (ONE_PROMPT, PADDED, PACKED) else GeneratorModel)
-    if kind == COMPILED:
+    training = default_training(shop, GeneratorModel if kind in (OURS, "compiled") else PlainModel)
+    if kind == "compiled":
         training.model.decoder = torch.compile(training.model.decoder, dynamic=True)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # what another run has compiled does not count
-        if kind in (OURS, COMPILED):
+        if kind in (OURS, "compiled"):
             loss = train_ours(training, epochs, steps, Path(folder), clock)
-        elif kind == ONE_PROMPT:
+        elif kind == "one-prompt":
             loss = train_one_prompt_a_target(training, epochs, steps, Path(folder), clock)
         else:
-            loss = train_plainly(training, epochs, steps, clock, packed=kind == PACKED)
+            loss = train_plainly(training, epochs, steps, clock, packed=kind == "packed")
     targets = sum(len(training.examples.sequence(index)[1]) for index in range(len(training.examples)))
     recall = shop.recall(training.generator) if judged else {}
     steps_per_epoch = training.steps_per_epoch
     return Outcome(clock.step_s, targets / steps_per_epoch, steps_per_epoch, clock.start_s, loss, recall)
 
 
-def best_of(runs: Iterator[tuple[Outcome, float]]) -> tuple[Outcome, float]:
-    return min(runs, key=lambda run: run[0].step_s)
-
-
 def compare(
-    kinds: list[str], workdir: Path, n_users: int, epochs: float, steps: int, rounds: int, judged: bool
+    peers: Sequence[str], workdir: Path, n_users: int, epochs: float, steps: int, rounds: int, judged: bool
 ) -> None:
-    runs: dict[str, list[tuple[Outcome, float]]] = {kind: [] for kind in kinds}
+    runs: dict[str, list[tuple[Outcome, float]]] = {kind: [] for kind in (OURS, *peers)}
     for _ in range(rounds):
-        for kind in kinds:
-            runs[kind].append(in_own_process(train, kind, workdir, n_users, epochs, steps, judged))
-    ours, _ = best_of(iter(runs[OURS]))
-    for kind in kinds:
-        found, peak = best_of(iter(runs[kind]))
-        print(
-            f"  {kind:20} {found.targets_per_s:9,.0f} targets a second, "
-            f"{found.step_s * found.steps_per_epoch:7.1f} s an epoch, peak {peak:6,.0f} MiB"
-            + ("" if kind == OURS else f"; ours {found.step_s / ours.step_s:.2f} x as fast")
-        )
-        if judged:
-            recall = ", ".join(f"{name} {value:.4f}" for name, value in found.recall.items())
-            print(f"  {'':20} loss {found.loss:.3f}, {recall}")
-        if kind == COMPILED:
-            spent = found.start_s - ours.start_s
-            saved = (ours.step_s - found.step_s) * found.steps_per_epoch * 24
-            print(f"  {'':20} compiling took {spent:.0f} s; 24 epochs would save {saved:.0f} s of steps")
+        for kind, of_kind in runs.items():
+            of_kind.append(in_own_process(train, kind, workdir, n_users, epochs, steps, judged))
+    sides = {
+        kind: Side([found.step_s for found, _ in some], some[0][0].targets_per_step, max(peak for _, peak in some))
+        for kind, some in runs.items()
+    }
+    what = f"training the generator, {described(workdir, n_users)}"
+    fair.print_comparisons(Comparison(what, PEERS[peer], sides[OURS], sides[peer], "targets") for peer in peers)
+    best = {kind: min((found for found, _ in some), key=lambda found: found.step_s) for kind, some in runs.items()}
+    columns = ["side", "s an epoch", f"s before step {WARM_UP + 1}", *(["loss", *best[OURS].recall] if judged else [])]
+    fair.print_table(
+        columns,
+        (
+            [
+                kind,
+                f"{found.step_s * found.steps_per_epoch:.1f}",
+                f"{found.start_s:.1f}",
+                *([f"{found.loss:.3f}", *(f"{value:.4f}" for value in found.recall.values())] if judged else []),
+            ]
+            for kind, found in best.items()
+        ),
+    )
+
+
+def described(workdir: Path, n_users: int) -> str:
+    histories = Shop.read(workdir, n_users).histories
+    return f"{histories.n_users:,} users, {histories.n_items:,} items, {len(histories.items):,} interactions"
 
 
 def train_with_and_without_text(workdir: Path, n_users: int, epochs: float) -> None:
@@ -370,43 +377,38 @@ def train_on_catalogue(n_items: int, steps: int, softmax: Softmax) -> tuple[floa
 
 
 def compare_softmax(n_items: int, steps: int) -> None:
-    print(f"{n_items:,} items, 256 users of 8 interactions a step:")
-    for softmax in ("full", "sampled"):
-        (step_s, loss), peak = in_own_process(train_on_catalogue, n_items, steps, softmax)
-        print(f"  {softmax:8} softmax: {step_s:6.2f} s a step, peak {peak:,.0f} MiB, loss {loss:.3f}")
+    def softmaxes() -> Iterator[tuple[str, ...]]:
+        for softmax in ("full", "sampled"):
+            (step_s, loss), peak = in_own_process(train_on_catalogue, n_items, steps, softmax)
+            yield softmax, str(fair.threads()), fair.CLOCK, f"{step_s:.2f}", f"{peak:,.0f}", f"{loss:.3f}"
+
+    columns = (f"softmax over {n_items:,} items, 256 users of 8 interactions a step", "threads", "clock")
+    fair.print_table((*columns, "s a step", "peak MiB", "loss"), softmaxes())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = fair.parser(__doc__, PEERS, runs=2)
     parser.add_argument("--data", type=Path, help="folder with sequences.txt and items.csv")
     parser.add_argument("--users", type=int, default=0, help="a random sample; 0 takes all")
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=2, help="the best of so many is shown")
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--quality", type=int, metavar="EPOCHS", help="train for so many epochs, and judge")
     parser.add_argument("--text", type=int, metavar="EPOCHS", help="only compare training with texts and without")
     parser.add_argument("--catalogue", type=int, metavar="N", help="only compare the softmax on N items, in 6 steps")
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    options = fair.parse(parser)
     if options.catalogue:
         compare_softmax(options.catalogue, 6)
         return
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder)
         prepare_shop(options.data, workdir)
-        shop = Shop.read(workdir, options.users)
-        print(
-            f"{options.data.name if options.data else 'simulated'}: {shop.histories.n_users:,} users, "
-            f"{shop.catalogue.n_items:,} items, {len(shop.histories.items):,} train interactions"
-        )
         if options.text:
-            train_with_and_without_text(workdir, options.users, options.text)
+            in_own_process(train_with_and_without_text, workdir, options.users, options.text)
             return
-        kinds = [OURS, ONE_PROMPT, PADDED, PACKED, *([COMPILED] if options.compile else [])]
+        peers = options.part or ["one-prompt", "padded", "packed"]
         if options.quality:
-            compare(kinds, workdir, options.users, options.quality, 10**9, 1, True)
+            compare(peers, workdir, options.users, options.quality, 10**9, 1, True)
         else:
-            compare(kinds, workdir, options.users, 24, options.steps, options.rounds, False)
+            compare(peers, workdir, options.users, 24, options.steps, options.runs, False)
 
 
 if __name__ == "__main__":

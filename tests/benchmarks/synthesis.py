@@ -1,25 +1,23 @@
 """What proposing and judging cost, against the same by the book, in the same run.
 
-    python -m tests.benchmarks.synthesis [--data FOLDER] [--users N] [--peer-users N]
+    python -m tests.benchmarks.synthesis [--data FOLDER] [--threads N] [--part PART] [--users N] [--peer-users N]
 
 FOLDER holds sequences.txt and items.csv; without it a shop is simulated. The weights are random (spread as trained
 ones are): what is measured does not depend on them.
 
-- `rank_users`, as `synthesize` runs it, 30 items a user, against transformers' `generate`: beam search of width 30 for
-  one new token, left padded in batches, the item tokens that the user has not seen allowed by
+- rank: `rank_users`, as `synthesize` runs it, 30 items a user, against transformers' `generate`: beam search of width
+  30 for one new token, left padded in batches, the item tokens that the user has not seen allowed by
   `prefix_allowed_tokens_fn`. Items and log-probabilities must agree.
-- `judge`, as `filter` runs it, 20 candidates a user behind one shared history, against one prompt a pair: sorted by
-  length, right padded in batches, the two answers' logits alone. The log-odds must agree to 1e-3. Once with the bare
-  prompt of the presets, once with the shipped template and the titles in the prompt, as for a base with weights.
+- bare, titles: `judge`, as `filter` runs it, 20 candidates a user behind one shared history, against one prompt a pair:
+  sorted by length, right padded in batches, the two answers' logits alone. The log-odds must agree to 1e-3. With the
+  bare prompt of the presets, or with the shipped template and the titles in the prompt, as for a base with weights.
 
-Each runs in a process of its own, whose peak memory is shown; the peers on a part of the users, because they take long.
+The users are those with the longest histories; the peers get a part of them, because they take long. Each run is a
+process of its own; loading the model is not timed.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,6 +37,8 @@ from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.judge import Discriminator, judge
 from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.llm.prompts import BARE, build_pieces, discriminator_sequence, query_sequence, read_template
+from tests.benchmarks import fair
+from tests.benchmarks.fair import Comparison, Side
 from tests.benchmarks.own_process import in_own_process
 from tests.benchmarks.shop import Shop, default_training, prepare_shop
 
@@ -51,7 +51,7 @@ PAIRS = 128  # a batch; 512 are slower
 @dataclass(frozen=True)
 class Timed:
     seconds: float
-    users: int
+    amount: int
     results: tuple[NDArray[Any], ...]
 
 
@@ -63,11 +63,14 @@ def spread(model: torch.nn.Module) -> None:
             parameter.mul_(8)
 
 
-def timed(work: Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]], users: NDArray[np.int64]) -> Timed:
+def timed(
+    work: Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]], users: NDArray[np.int64], per_user: int = 1
+) -> Timed:
+    """`work` on these users, after a few that warm up."""
     work(users[:BEAM_USERS])
     start = time.perf_counter()
     results = work(users)
-    return Timed(time.perf_counter() - start, len(users), results)
+    return Timed(time.perf_counter() - start, len(users) * per_user, results)
 
 
 def a_generator(workdir: Path) -> tuple[Shop, Generator]:
@@ -135,13 +138,18 @@ def beam_search(workdir: Path, users: NDArray[np.int64]) -> Timed:
 
 
 def assert_same_lists(ours: tuple[NDArray[Any], ...], theirs: tuple[NDArray[Any], ...]) -> None:
-    """The same log-probabilities in order, and the same items but where the last places tie."""
-    items, logprobs = ours
+    """The same log-probabilities in order, and the same items but where the last places tie; of their users."""
     their_items, their_logprobs = theirs
+    items, logprobs = (part[: len(their_items)] for part in ours)
     np.testing.assert_allclose(logprobs, their_logprobs, atol=1e-3)
     for row, (mine, other) in enumerate(zip(items, their_items, strict=True)):
         clear = logprobs[row] > logprobs[row, -1] + 1e-3
         assert set(mine[clear]) <= set(other), f"user {row}: the lists differ"
+
+
+def assert_same_odds(ours: tuple[NDArray[Any], ...], theirs: tuple[NDArray[Any], ...]) -> None:
+    """The same log-odds of their candidates."""
+    np.testing.assert_allclose(ours[0][: len(theirs[0])], theirs[0], atol=1e-3)
 
 
 def a_discriminator(workdir: Path, titles_in_prompt: bool) -> tuple[Shop, Discriminator]:
@@ -174,7 +182,7 @@ def judge_together(workdir: Path, titles_in_prompt: bool, users: NDArray[np.int6
         flat = tokens.reshape(-1, N_FEATURES)
         return (judge(discriminator, users, shop.histories.take(users), ptr, candidates.flatten(), flat),)
 
-    return timed(work, users)
+    return timed(work, users, N_CANDIDATES)
 
 
 def judge_pair_by_pair(workdir: Path, titles_in_prompt: bool, users: NDArray[np.int64]) -> Timed:
@@ -213,42 +221,83 @@ def judge_pair_by_pair(workdir: Path, titles_in_prompt: bool, users: NDArray[np.
         return (odds.numpy(),)
 
     with torch.no_grad():
-        return timed(work, users)
+        return timed(work, users, N_CANDIDATES)
 
 
-def show(name: str, unit: str, per_user: int, ours: tuple[Timed, float], peer: tuple[Timed, float]) -> None:
-    rates = [found.users * per_user / found.seconds for found, _ in (ours, peer)]
-    print(
-        f"{name}: {rates[0]:,.0f} {unit} a second, peak {ours[1]:,.0f} MiB; the peer {rates[1]:,.0f}, "
-        f"peak {peer[1]:,.0f} MiB; ours {rates[0] / rates[1]:.1f} x as fast, equal results"
-    )
+@dataclass(frozen=True)
+class Task:
+    """What both sides do: `ours` and `theirs` take the work directory, `arguments` and users; `same` compares."""
+
+    what: str
+    against: str
+    unit: str
+    ours: Callable[..., Timed]
+    theirs: Callable[..., Timed]
+    arguments: tuple[Any, ...]
+    same: Callable[..., None]
+
+
+TASKS = {
+    "rank": Task(
+        f"`synthesize`, {WIDTH} items a user",
+        f"`generate`, beam search of width {WIDTH}",
+        "users",
+        rank,
+        beam_search,
+        (),
+        assert_same_lists,
+    ),
+    **{
+        part: Task(
+            f"`filter`, {N_CANDIDATES} candidates a user, {prompt}",
+            "one prompt a pair",
+            "pairs",
+            judge_together,
+            judge_pair_by_pair,
+            (part == "titles",),
+            assert_same_odds,
+        )
+        for part, prompt in (
+            ("bare", "the preset's bare prompt"),
+            ("titles", "instruction and titles in the prompt"),
+        )
+    },
+}
+
+
+def compare(task: Task, workdir: Path, users: NDArray[np.int64], few: NDArray[np.int64], runs: int) -> Comparison:
+    """Ours with all `users` and theirs with a `few`, in turns; fails where the results of these differ."""
+    ours, theirs = [], []
+    for _ in range(runs):
+        ours.append(in_own_process(task.ours, workdir, *task.arguments, users))
+        theirs.append(in_own_process(task.theirs, workdir, *task.arguments, few))
+    task.same(ours[0][0].results, theirs[0][0].results)
+    return Comparison(task.what, task.against, side(ours), side(theirs), task.unit)
+
+
+def side(runs: list[tuple[Timed, float]]) -> Side:
+    return Side([timed.seconds for timed, _ in runs], runs[0][0].amount, max(peak for _, peak in runs))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = fair.parser(__doc__, TASKS, runs=2)
     parser.add_argument("--data", type=Path, help="folder with sequences.txt and items.csv")
-    parser.add_argument("--users", type=int, default=4096)
-    parser.add_argument("--peer-users", type=int, default=128)
-    options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    parser.add_argument("--users", type=int, default=2048, help="for ours")
+    parser.add_argument("--peer-users", type=int, default=128, help="the first of them, for the peers")
+    options = fair.parse(parser)
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder)
         prepare_shop(options.data, workdir)
         histories = Shop.read(workdir).histories
         shown = np.minimum(histories.lengths, HISTORY)
         users = np.argsort(-shown, kind="stable")[: options.users]
-        few = users[: options.peer_users]
-        print(f"{len(users):,} users with the longest histories, {shown[users].mean():.1f} items of each shown")
-        ours, peer = in_own_process(rank, workdir, users), in_own_process(beam_search, workdir, few)
-        assert_same_lists(tuple(part[: len(few)] for part in ours[0].results), peer[0].results)
-        show(f"rank_users, {WIDTH} items of {histories.n_items:,}, against beam search", "users", 1, ours, peer)
-        for titles_in_prompt, prompt in ((False, "the bare prompt"), (True, "template and titles in the prompt")):
-            some = users[: len(users) // 4]
-            ours = in_own_process(judge_together, workdir, titles_in_prompt, some)
-            peer = in_own_process(judge_pair_by_pair, workdir, titles_in_prompt, few)
-            odds = ours[0].results[0][: len(few) * N_CANDIDATES]
-            np.testing.assert_allclose(odds, peer[0].results[0], atol=1e-3)
-            show(f"judge, {N_CANDIDATES} candidates a user, {prompt}", "pairs", N_CANDIDATES, ours, peer)
+        print(
+            f"{len(users):,} users, {shown[users].mean():.1f} items of each shown, {histories.n_items:,} items in all"
+        )
+        fair.print_comparisons(
+            compare(TASKS[part], workdir, users, users[: options.peer_users], options.runs)
+            for part in options.part or TASKS
+        )
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.artifacts.prepared import to_histories
 from llmi2i_cli.artifacts.schemas import FUSED
 from llmi2i_cli.choices.strategies import STRATEGIES
-from llmi2i_cli.data.fused_table import fused_rows, pseudo_suffix, real_interactions, synthetic_interactions
+from llmi2i_cli.data.fused_table import Synthetic, fused_rows, pseudo_suffix, synthetic_times
 from llmi2i_cli.data.fusion import (
     ORDERS,
     WEIGHTS,
@@ -25,6 +24,7 @@ from llmi2i_cli.data.fusion import (
     weights_of,
     without_noise,
 )
+from tests.artifacts.plain_log import plain_histories
 
 REAL = pl.DataFrame(
     {
@@ -57,11 +57,13 @@ def fused_table(real, synthetic, choice, suffix):
 
 
 def table_of(log, times, candidates, chosen, choice, user_ids, item_ids, suffix):
-    real = real_interactions(log, times)
-    weights = weights_of(candidates, chosen, choice.weight)
-    synthetic = synthetic_interactions(real, candidates.users[chosen], candidates.items[chosen], weights)
+    synthetic = Synthetic(
+        candidates.items[chosen],
+        synthetic_times(log, times, candidates.users[chosen]),
+        weights_of(candidates, chosen, choice.weight),
+    )
     plan = plan_of(log, candidates, chosen, choice)
-    blocks = fused_rows(plan, real, synthetic, user_ids=user_ids, item_ids=item_ids, suffix=suffix)
+    blocks = fused_rows(plan, log, times, synthetic, user_ids=user_ids, item_ids=item_ids, suffix=suffix)
     return pl.concat([pl.DataFrame(schema=dict(FUSED)), *blocks])
 
 
@@ -228,7 +230,7 @@ def test_the_arrays_equal_the_table_read_back(monkeypatch, strategy, weight, cop
         table = table_of(real, times, candidates, chosen, choice, user_ids, item_ids, "#llm")
         pseudo = [f"u{u}#llm" for u in sorted(set(candidates.users[chosen].tolist()))]
         names = [*user_ids, *(pseudo if strategy == "pseudo-user" else [])]
-        read_back = to_histories(table, pl.Series(names), item_ids, "fuse/interactions.parquet")
+        read_back = plain_histories(table, names, item_ids)
         assert np.array_equal(fused.ptr, read_back.ptr)
         assert np.array_equal(fused.items, read_back.items)
         assert fused.n_items == n_items

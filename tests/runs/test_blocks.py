@@ -169,7 +169,7 @@ def test_a_full_disk_while_merging_is_an_error_of_the_disk(tmp_path, monkeypatch
     full = tmp_path / "full"
     monkeypatch.setattr(Path, "with_name", lambda path, name: full)
     for write in (
-        lambda: sink_table(block_table(3).lazy(), tmp_path / "x.parquet", row_group_size=10),
+        lambda: sink_table(block_table(3).lazy(), tmp_path / "x.parquet"),
         lambda: write_table(block_table(3), tmp_path / "x.parquet"),
     ):
         full.unlink(missing_ok=True)
