@@ -16,7 +16,7 @@ from llmi2i_cli.cli.app import app
 from llmi2i_cli.runs.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]
-STAGE_NAMES = [name for name in STAGES if not name.endswith("-only")]
+STAGE_NAMES = [name for name, stage in STAGES.items() if not stage.optional]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
 # The targets of the Makefile for one model, each after what it is made from.
