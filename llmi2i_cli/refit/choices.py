@@ -84,14 +84,16 @@ def manifests_of(workdir: Path) -> list[Path]:
 def _step(workdir: Path, state: State) -> Step:
     stage = state.stage
     path = workdir / state.manifest_path
-    remedy = f"run `{producer_of(f'{stage.folder}/{stage.writes[0].format(**state.variant)}')} -w {workdir}`"
+    command = f"{producer_of(f'{stage.folder}/{stage.writes[0].format(**state.variant)}')} -w {workdir}"
     if state.name != "done" or state.manifest is None:
         what = " ".join((stage.name, *state.variant.values()))
-        raise ArtifactError(f"{workdir}: {what} is {state.name} ({state.why}): {remedy} before its choices are taken")
+        raise ArtifactError(
+            f"{workdir}: {what} is {state.name} ({state.why}): run `{command}` before its choices are taken"
+        )
     try:
         return Step(stage.name, *TAKEN[stage.name](state.manifest))
     except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} does not tell what was chosen ({error}): {remedy} --force") from error
+        raise ArtifactError(f"{path} does not tell what was chosen ({error}): run `{command} --force`") from error
 
 
 def _as_asked(manifest: Manifest) -> tuple[Options, Options]:
