@@ -60,6 +60,7 @@ def command_lines(path):
         ("examples/amazon.sh", STAGE_NAMES),
         ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
         ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
+        ("examples/paper/refit.sh", ["evaluate", "refit"]),
     ],
 )
 def test_every_command_line_parses(name, stages):
@@ -88,6 +89,12 @@ def test_make_names_the_stages_in_order(make):
     assert list(dict.fromkeys(names)) == ["simulate", *STAGE_NAMES]
     own_log = [line[0] for line in make(f"LOG={__file__}")]
     assert list(dict.fromkeys(own_log)) == STAGE_NAMES
+
+
+def test_make_serve_ends_with_a_refit(make, tmp_path):
+    lines = make("serve", "SERVE=served")
+    assert [line[0] for line in lines] == [line[0] for line in make()] + ["refit"]
+    assert lines[-1] == ["refit", "-w", str(tmp_path / "work"), "--to", "served"]
 
 
 @pytest.mark.parametrize(

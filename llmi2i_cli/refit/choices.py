@@ -87,9 +87,7 @@ def _step(workdir: Path, state: State) -> Step:
     command = f"{producer_of(f'{stage.folder}/{stage.writes[0].format(**state.variant)}')} -w {workdir}"
     if state.name != "done" or state.manifest is None:
         what = " ".join((stage.name, *state.variant.values()))
-        raise ArtifactError(
-            f"{workdir}: {what} is {state.name} ({state.why}): run `{command}` before its choices are taken"
-        )
+        raise ArtifactError(f"{workdir}: {what} is {state.name} ({state.why}): run `{command}` first")
     try:
         return Step(stage.name, *TAKEN[stage.name](state.manifest))
     except (KeyError, TypeError) as error:

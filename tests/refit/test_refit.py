@@ -247,8 +247,7 @@ def test_what_is_stale_is_not_taken(copies, tmp_path, capsys):
     status, message = error_of(capsys, "refit", "-w", work, "--to", tmp_path / "new")
     assert status == 1
     assert message == (
-        f"Error: {work}: filter is stale (synthesize/candidates.parquet changed): run `llmi2i filter -w {work}` before "
-        "its choices are taken\n"
+        f"Error: {work}: filter is stale (synthesize/candidates.parquet changed): run `llmi2i filter -w {work}` first\n"
     )
     assert not (tmp_path / "new").exists()
 
