@@ -9,14 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
 
 MODELS = {"blend": "BM25 + text", "bm25": "BM25", "swing": "Swing"}
 HEADER = [
-    "| model | log | Recall@10: trained on train | on train and valid | gain (95% interval) | long tail: train | and valid |",
+    "| model | log | Recall@10: on train | on train and valid | gain (95% interval) | long tail: train | and valid |",
     "|---|---|---|---|---|---|---|",
 ]
 
@@ -31,9 +30,10 @@ def gain(work: Path, refitted: Path, name: str) -> str:
     """The relative gain in Recall@10 with its interval, users drawn together for both."""
     users = [pl.read_parquet(folder / f"evaluate/{name}-test.users.parquet") for folder in (work, refitted)]
     paired = users[0].join(users[1], on="user_id", maintain_order="left", validate="1:1")
-    draws = bootstrap_means(paired.select("recall@10", "recall@10_right").to_numpy())
+    values = paired.select("recall@10", "recall@10_right").to_numpy()
+    draws = bootstrap_means(values)
     found = interval(relative_gain(draws[:, 1], draws[:, 0]))
-    before, after = np.mean(paired["recall@10"]), np.mean(paired["recall@10_right"])
+    before, after = values.mean(axis=0)
     return f"{after / before - 1:+.1%}" + (f" ({found[0]:+.1%} .. {found[1]:+.1%})" if found else "")
 
 
