@@ -38,7 +38,7 @@ def refit(
 
 
 def _variant(asked: dict[str, Any]) -> list[str]:
-    return [asked[key] for key in ("model", "data") if "data" in asked]
+    return [asked["model"], asked["data"], *asked.get("formats", ())] if "data" in asked else []
 
 
 def _listed(chosen: dict[str, Any]) -> str:

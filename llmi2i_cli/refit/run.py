@@ -15,7 +15,7 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
-from llmi2i_cli.refit.choices import Options, ToSplit, lookups_of, manifests_of, steps_of
+from llmi2i_cli.refit.choices import Options, ToSplit, choices_of
 from llmi2i_cli.runs.pipeline import CHOICES
 from llmi2i_cli.runs.workdir import stage_run
 
@@ -42,28 +42,17 @@ def refit(workdir: Path, to: Path, *, to_split: ToSplit = "test") -> dict[str, A
         raise UsageError(f"--to {to} is the work directory that the choices come from: name another one")
     if (to / "prepare").exists() and not (to / CHOICES).parent.exists():
         raise UsageError(f"--to {to} is a work directory with a log of its own: name another one")
-    choices = _write_choices(workdir, to, to_split)
-    for step in choices["steps"]:
-        path, arguments = STAGE_FUNCTIONS[step["stage"]]
-        load(path)(workdir=to, **arguments({**step["asked"], **step["chosen"]}))
-    return choices
-
-
-def _write_choices(workdir: Path, to: Path, to_split: ToSplit) -> dict[str, Any]:
-    steps = steps_of(workdir, to_split)
-    work = str(workdir.resolve())
-    choices = {
-        "work": work,
-        "to_split": to_split,
-        "steps": [vars(step) for step in steps],
-        "lookups": lookups_of(workdir, steps),
-    }
-    options = {"work": work, "to_split": to_split}
-    with stage_run(to, "refit", options=options, files=manifests_of(workdir), resumable=False) as run:
+    choices = choices_of(workdir, to_split)
+    about = {"work": str(workdir.resolve()), "to_split": to_split}
+    told = {**about, **choices.as_json()}
+    with stage_run(to, "refit", options=about, files=choices.manifests, resumable=False) as run:
         if not run.up_to_date:
-            write_json(run.output("choices.json"), choices)
+            write_json(run.output("choices.json"), told)
             run.publish()
-    return choices
+    for step in choices.steps:
+        function, arguments = STAGE_FUNCTIONS[step.stage]
+        load(function)(workdir=to, **arguments(step.options))
+    return told
 
 
 def _prepare(options: Options) -> Options:

@@ -169,7 +169,7 @@ STAGES: dict[str, Stage] = {
             "refit",
             "refit",
             "take the choices of another work directory, to train on more of the log with them",
-            writes=(CHOICES.removeprefix("refit/"),),
+            writes=(Path(CHOICES).name,),
             optional=True,
         ),
     )

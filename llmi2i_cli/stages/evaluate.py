@@ -94,9 +94,10 @@ def evaluate(
         from llmi2i_cli.files.tables import write_table
 
         if not has_split(workdir, split):
-            raise ArtifactError(
-                f"{workdir}/prepare has no {split} split: run `llmi2i prepare INPUT... --split leave-last-two` first"
-            )
+            remedy = "run `llmi2i prepare INPUT... --split leave-last-two` first"
+            if (workdir / CHOICES).exists():
+                remedy = "`llmi2i refit --to-split valid` leaves test held out, to measure"
+            raise ArtifactError(f"{workdir}/prepare has no {split} split: {remedy}")
         catalogue = read_catalogue(workdir)
         held_out = read_held_out(workdir, split)
         valid = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None

@@ -180,6 +180,30 @@ def test_an_evaluation_after_valid_takes_the_lookup_that_was_chosen(work, tmp_pa
     assert protocol["recent_chosen_by"] == "the work directory whose choices were refitted"
 
 
+def test_without_a_test_split_there_is_nothing_to_measure(serve, capsys):
+    status, message = error_of(capsys, "evaluate", "--model", "swing", "-w", serve)
+    assert status == 1
+    assert f"{serve}/prepare has no test split: `llmi2i refit --to-split valid` leaves test held out" in message
+
+
+def test_the_log_is_read_as_it_was(tmp_path):
+    """Several files in formats of their own, in their order, with catalogue and profiles and every option."""
+    (tmp_path / "one.csv").write_text("user_id,item_id,timestamp\n" + "".join(f"u{k % 4},i{k},7\n" for k in range(20)))
+    rows = [{"user_id": f"u{k % 5}", "item_id": f"i{k % 9}", "timestamp": k % 3} for k in range(30)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "two.parquet")
+    (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"i{k},Title {k}\n" for k in range(25)))
+    (tmp_path / "users.csv").write_text("user_id,profile\nu1,old\n")
+    inputs = (tmp_path / "two.parquet", tmp_path / "one.csv", "--items", tmp_path / "items.csv")
+    options = ("--users", tmp_path / "users.csv", "--max-user-items", 9, "--tail-fraction", 0.5)
+    assert run("prepare", *inputs, *options, "-w", tmp_path / "work") == 0
+    assert run("train-i2i", "-w", tmp_path / "work") == 0
+    assert run("refit", "-w", tmp_path / "work", "--to", tmp_path / "serve") == 0
+    assert run("prepare", *inputs, *options, "--to-split", "test", "-w", tmp_path / "by-hand") == 0
+    assert results(tmp_path / "serve/prepare") == results(tmp_path / "by-hand/prepare")
+    asked = [manifest(tmp_path / name, "prepare/manifest.json")["options"] for name in ("serve", "by-hand")]
+    assert asked[0] == asked[1]
+
+
 # --- again, after a change, after a kill ------------------------------------------------------------------------------
 
 
