@@ -65,7 +65,7 @@ def _prepare(options: Options) -> Options:
 
 
 def _synthesize(options: Options) -> Options:
-    only_users = options["only_users"]
+    only_users = options.get("only_users")
     return {**options, "only_users": only_users and Path(only_users)}
 
 
