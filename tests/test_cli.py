@@ -45,8 +45,8 @@ def error_of(capsys, *arguments):
 
 
 def test_commands_come_in_the_pipelines_order_then_the_others():
-    stages = [name for name in STAGES if not name.endswith("-only")]
-    assert list(COMMANDS) == [*stages, "simulate", "recommend", "status"]
+    stages = [name for name, stage in STAGES.items() if not stage.optional]
+    assert list(COMMANDS) == [*stages, "refit", "simulate", "recommend", "status"]
 
 
 def test_the_programs_help_lists_every_command(capsys):
@@ -183,6 +183,9 @@ def test_json_is_one_document_and_alone_on_stdout(pipeline, shop, tmp_path, caps
     calls["prepare"] = ["prepare", shop / "interactions.parquet", "--items", shop / "items.parquet", "-w", work]
     calls["simulate"] = ["simulate", tmp_path / "shop", "--users", 20, "--items", 10, "--interactions", 60]
     calls["recommend"] = [*calls["recommend"][:-1], work, "--data", "fused"]
+    shutil.copytree(pipeline / "prepare", tmp_path / "chosen/prepare")
+    assert run("train-i2i", "-w", tmp_path / "chosen") == 0
+    calls["refit"] = ["refit", "-w", tmp_path / "chosen", "--to", tmp_path / "serve"]
     assert sorted(calls) == JSON_COMMANDS == sorted(COMMANDS)
     for call in calls.values():
         capsys.readouterr()

@@ -16,7 +16,7 @@ from llmi2i_cli.cli.app import app
 from llmi2i_cli.runs.pipeline import STAGES
 
 ROOT = Path(__file__).parents[1]
-STAGE_NAMES = [name for name in STAGES if not name.endswith("-only")]
+STAGE_NAMES = [name for name, stage in STAGES.items() if not stage.optional]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
 # The targets of the Makefile for one model, each after what it is made from.
@@ -60,6 +60,7 @@ def command_lines(path):
         ("examples/amazon.sh", STAGE_NAMES),
         ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
         ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
+        ("examples/paper/refit.sh", ["evaluate", "refit"]),
     ],
 )
 def test_every_command_line_parses(name, stages):
@@ -88,6 +89,12 @@ def test_make_names_the_stages_in_order(make):
     assert list(dict.fromkeys(names)) == ["simulate", *STAGE_NAMES]
     own_log = [line[0] for line in make(f"LOG={__file__}")]
     assert list(dict.fromkeys(own_log)) == STAGE_NAMES
+
+
+def test_make_serve_ends_with_a_refit(make, tmp_path):
+    lines = make("serve", "SERVE=served")
+    assert [line[0] for line in lines] == [line[0] for line in make()] + ["refit"]
+    assert lines[-1] == ["refit", "-w", str(tmp_path / "work"), "--to", "served"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import polars as pl
@@ -18,16 +19,17 @@ def artifacts(workdir):
         for path in sorted(workdir.rglob("*"))
         if path.is_file()
         and not path.name.endswith("manifest.json")
-        and path.relative_to(workdir).parts[0] not in {"prepare", *REPORTING}
+        and not {"prepare", "refit", *REPORTING} & set(path.relative_to(workdir).parts)
     }
 
 
 def whole_road(log, workdir):
-    """All stages on a raw log without a catalogue."""
+    """All stages on a raw log without a catalogue, and all again on train and valid."""
     path = workdir.with_suffix(".parquet")
     log.write_parquet(path)
     for stage, *options in (("prepare", path), *TINY_STAGES):
         assert run(stage, *options, "-w", workdir) == 0
+    assert run("refit", "-w", workdir, "--to", workdir / "refitted", "--to-split", "valid") == 0
 
 
 def test_with_other_test_items_every_trained_and_tuned_artifact_is_the_same(shop, tmp_path):
@@ -42,11 +44,16 @@ def test_with_other_test_items_every_trained_and_tuned_artifact_is_the_same(shop
     whole_road(changed, tmp_path / "two")
     expected, found = artifacts(tmp_path / "one"), artifacts(tmp_path / "two")
     assert {name.split("/")[0] for name in expected} == {
-        "sft-gen", "sft-disc", "synthesize", "filter", "fuse", "i2i", "index"
+        "sft-gen", "sft-disc", "synthesize", "filter", "fuse", "i2i", "index", "refitted"
     }  # fmt: skip
     assert list(found) == list(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
-    items = [pl.read_parquet(tmp_path / name / "prepare/items.parquet").drop("is_long_tail") for name in ("one", "two")]
-    assert items[0].equals(items[1])
+    for workdir in ("", "refitted"):
+        paths = [tmp_path / name / workdir / "prepare/items.parquet" for name in ("one", "two")]
+        items = [pl.read_parquet(path).drop("is_long_tail") for path in paths]
+        assert items[0].equals(items[1])
+    choices = [json.loads((tmp_path / name / "refitted/refit/choices.json").read_text()) for name in ("one", "two")]
+    assert choices[0]["lookups"] == choices[1]["lookups"]
+    assert choices[0]["steps"][1:] == choices[1]["steps"][1:]  # the first names the log
     report = "evaluate/swing-fused-test.json"
     assert (tmp_path / "one" / report).read_bytes() != (tmp_path / "two" / report).read_bytes()

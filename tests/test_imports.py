@@ -18,7 +18,8 @@ PACKAGE = Path(llmi2i_cli.__file__).parent
 ANYWHERE = {"", "choices", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli", "runs"},
-    "cli": {"stages", "llm", "runs"},
+    "cli": {"refit", "stages", "llm", "runs"},
+    "refit": {"stages", "evaluation", "llm", "files", "runs"},
     "stages": {"data", "llm", "i2i", "evaluation", "artifacts", "files", "runs"},
     "evaluation": {"data", "i2i", "artifacts", "files", "runs"},
     "llm": {"artifacts", "files", "runs"},
@@ -39,6 +40,7 @@ ONLY = {
     },
     # the defaults and choices of the commands' options
     ("cli", "llm"): {"llmi2i_cli.llm.finetuning_options"},
+    ("refit", "llm"): {"llmi2i_cli.llm.finetuning_options"},
 }
 # ... but for the one that trains a model to judge by it.
 EXEMPT = {"llmi2i_cli.evaluation.served_model"}

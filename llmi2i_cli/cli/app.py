@@ -14,6 +14,7 @@ from llmi2i_cli.cli.filter import filter_candidates
 from llmi2i_cli.cli.fuse import fuse
 from llmi2i_cli.cli.prepare import prepare
 from llmi2i_cli.cli.recommend import recommend
+from llmi2i_cli.cli.refit import refit
 from llmi2i_cli.cli.sft_disc import sft_disc
 from llmi2i_cli.cli.sft_gen import sft_gen
 from llmi2i_cli.cli.simulate import simulate
@@ -58,6 +59,7 @@ app.command("fuse")(fuse)
 app.command("train-i2i")(train_i2i)
 app.command("evaluate")(evaluate)
 app.command("export-index")(export_index)
+app.command("refit")(refit)
 app.command("simulate")(simulate)
 app.command("recommend")(recommend)
 app.command("status")(status)

@@ -43,6 +43,10 @@ def prepare(
         Literal["leave-last-two", "last-day", "none"],
         typer.Option(help="Hold out each user's last two interactions, or the log's last two days (UTC), or nothing."),
     ] = "leave-last-two",
+    to_split: Annotated[
+        Literal["train", "valid", "test"],
+        typer.Option(help="Train takes in all up to this split: valid leaves test held out, test leaves nothing."),
+    ] = "train",
     eval_users: Annotated[
         int | None,
         typer.Option(help="Held-out interactions of this many random users a day, for last-day.", min=1),
@@ -85,6 +89,7 @@ def prepare(
         time_column=time_column,
         time_unit=time_unit,
         split=split,
+        to_split=to_split,
         eval_users=eval_users,
         min_user_items=min_user_items,
         min_item_users=min_item_users,

@@ -39,6 +39,10 @@ def sft_disc(
     negatives_per_positive: Annotated[
         int, typer.Option(help="No examples for each Yes.", min=1)
     ] = DiscriminatorOptions.negatives_per_positive,
+    calibration: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Slope and intercept of the log-odds.", show_default="fitted on validation"),
+    ] = DiscriminatorOptions.calibration,
     epochs: Epochs = DiscriminatorOptions.epochs,
     learning_rate: LearningRate = DiscriminatorOptions.learning_rate,
     batch_size: BatchSize = DiscriminatorOptions.batch_size,
@@ -62,6 +66,7 @@ def sft_disc(
         base_model=base_model,
         negatives=negatives,
         negatives_per_positive=negatives_per_positive,
+        calibration=calibration,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,

@@ -49,6 +49,10 @@ def sft_gen(
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation figure before it ends; 0: all epochs.", min=0)
     ] = GeneratorOptions.patience,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(help="Epochs after which it ends, on the schedule of all --epochs.", show_default="all"),
+    ] = GeneratorOptions.stop_after,
     softmax: Annotated[
         Softmax,
         typer.Option(help="Items a target is compared with: all, or a sample; auto samples above 1,000,000 items."),
@@ -84,6 +88,7 @@ def sft_gen(
         template=template,
         checkpoint_steps=checkpoint_steps,
         patience=patience,
+        stop_after=stop_after,
         softmax=softmax,
         sampled_items=sampled_items,
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
 from llmi2i_cli.data.times import TICKS_PER_DAY, Unit
 
+Split = Literal["train", "valid", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # in the order of time
 FEWEST_TO_SPLIT = 3
 
 
@@ -23,6 +27,12 @@ def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
     too_few = pl.len().over("user_id") < FEWEST_TO_SPLIT
     held_out = pl.when(from_the_end == 1).then(pl.lit("test")).when(from_the_end == 2).then(pl.lit("valid"))
     return log.with_columns(split=pl.when(too_few).then(pl.lit("train")).otherwise(held_out.otherwise(pl.lit("train"))))
+
+
+def train_up_to(log: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """Turn the splits up to this one into train; later ones stay held out, the same interactions as ever."""
+    fitted = SPLITS[: SPLITS.index(split) + 1]
+    return log.with_columns(split=pl.when(pl.col("split").is_in(fitted)).then(pl.lit("train")).otherwise("split"))
 
 
 @dataclass(frozen=True)

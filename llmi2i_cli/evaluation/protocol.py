@@ -16,6 +16,7 @@ from llmi2i_cli.evaluation.validation import (
 )
 
 ASKED, BY_DEFAULT, BY_MODEL = "the option", "default without a validation split", "the model"
+BY_REFIT = "the work directory whose choices were refitted"
 BY_VALIDATION, ON_SAME_USERS = "validation Recall@10", ", on the same users"
 
 
@@ -30,6 +31,7 @@ class Question:
     top_n : items to rank
     valid : the validation split, None without one
     on_valid : the figures are taken on the validation users, too
+    carried : what was chosen before a refit; None without one
     """
 
     recent: int | None
@@ -38,6 +40,7 @@ class Question:
     top_n: int
     valid: HeldOut | None
     on_valid: bool
+    carried: Lookup | None = None
 
     def choose(
         self,
@@ -45,7 +48,9 @@ class Question:
         recents: Sequence[int] = RECENT_GRID,
         decays: Sequence[float] = DECAY_GRID,
     ) -> Chosen:
-        """M and decay together: what was asked for stays, what is open is the best on validation, else the default.
+        """M and decay together: what was asked for stays, what is open is the best on validation.
+
+        Without a validation split it is what was carried over from another work directory, else the default.
 
         Parameters
         ----------
@@ -60,9 +65,9 @@ class Question:
             tried = recalls(self.valid, recents, decays)
             lookup, how = best_lookup(tried), BY_VALIDATION + (ON_SAME_USERS if self.on_valid else "")
         else:
-            default = LOOKUP_WITHOUT_VALIDATION
+            default = self.carried or LOOKUP_WITHOUT_VALIDATION
             lookup = Lookup(default.recent if is_open[0] else recents[0], default.decay if is_open[1] else decays[0])
-            how = BY_DEFAULT
+            how = BY_REFIT if self.carried else BY_DEFAULT
         by = [how if was_open else ASKED for was_open in is_open]
         return Chosen(lookup, by[0], by[1], tried)
 

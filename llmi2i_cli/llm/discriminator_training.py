@@ -6,7 +6,7 @@ for a candidate that could as well be one as the other. `calibration` puts it on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from llmi2i_cli.artifacts.prepared import PreparedLog
 from llmi2i_cli.choices.evidence import LIKELIHOOD
 from llmi2i_cli.llm.auc import within_user_auc
 from llmi2i_cli.llm.bases import Base, answer_tokens
-from llmi2i_cli.llm.calibration import calibrate
+from llmi2i_cli.llm.calibration import Calibration, calibrate
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions
 from llmi2i_cli.llm.inference import ready_to_ask
@@ -107,7 +107,12 @@ def train_discriminator(
     facts = train_and_save(trainee, model, examples, training, place, figures)
     if is_first():
         buckets.save(place.model / BUCKETS)
-    if validation is not None:
+    if options.calibration is not None:
+        given = Calibration(*options.calibration)
+        if is_first():
+            given.save(place.model / CALIBRATION)
+        facts["calibration"] = asdict(given)
+    elif validation is not None:
         facts["calibration"] = from_first(lambda: calibrate_checkpoint(discriminator, validation, buckets, place))
     return {
         **facts,

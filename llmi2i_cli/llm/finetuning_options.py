@@ -6,7 +6,7 @@ Light to import, so telling what is up to date stays quick.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -47,6 +47,13 @@ class FineTuningOptions:
     template: Path | None = None
     checkpoint_steps: int = 0
 
+    @classmethod
+    def from_manifest(cls, options: Mapping[str, Any]) -> Self:
+        """What a run was asked for, from its manifest's `options`, which may hold more; JSON has paths as text."""
+        own = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+        paths = {name: Path(given) for name in ("deepspeed", "template") if (given := own.get(name))}
+        return cls(**{**own, **paths})
+
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
         check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
@@ -70,6 +77,7 @@ class GeneratorOptions(FineTuningOptions):
     attention : the attention kernel
     alpha, beta : loss weight of a long-tail target and of any other, eq. (2) of the paper
     patience : epochs without a better validation figure before the training ends; 0: all epochs
+    stop_after : epochs after which the training ends, while the learning rate falls as for all of them; None: all
     softmax : items that a target is compared with: all, or a sample
     sampled_items : items drawn a step by a sampled softmax
     """
@@ -79,14 +87,9 @@ class GeneratorOptions(FineTuningOptions):
     alpha: float = 4.0
     beta: float = 1.0
     patience: int = 0
+    stop_after: float | None = None
     softmax: Softmax = "auto"
     sampled_items: int = 8192
-
-    @classmethod
-    def from_manifest(cls, options: Mapping[str, Any]) -> Self:
-        """What a run of `sft-gen` was asked for, from its manifest's `options`; JSON has paths as text."""
-        paths = {name: Path(given) for name in ("deepspeed", "template") if (given := options.get(name))}
-        return cls(**{**options, **paths})
 
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
@@ -98,7 +101,7 @@ class GeneratorOptions(FineTuningOptions):
         if self.softmax not in get_args(Softmax):
             raise UsageError(f"--softmax is auto, full or sampled, not {self.softmax}")
         super().check()
-        check_positive(sampled_items=self.sampled_items)
+        check_positive(sampled_items=self.sampled_items, stop_after=self.stop_after)
 
     def samples(self, n_items: int) -> bool:
         """Whether the softmax of a catalogue of this size runs over a sample of it."""
@@ -114,15 +117,19 @@ class DiscriminatorOptions(FineTuningOptions):
     base_model : None: the held-back generator where there is one, else the generator's own base
     negatives : where the No examples come from
     negatives_per_positive : No examples for each Yes
+    calibration : slope and intercept of the log-odds (see `llm.calibration`); None: fitted on validation
     """
 
     negatives: Negatives = "generator"
     negatives_per_positive: int = 15
+    calibration: tuple[float, float] | None = None
 
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
         if self.negatives not in get_args(Negatives):
             raise UsageError(f"--negatives is uniform, popularity or generator, not {self.negatives}")
+        if self.calibration is not None and not self.calibration[0] > 0:
+            raise UsageError(f"--calibration begins with a slope above 0, not {self.calibration[0]:g}")
         if self.negatives_per_positive < 1:
             raise UsageError(f"--negatives-per-positive must be at least 1, not {self.negatives_per_positive}")
         super().check()

@@ -89,13 +89,12 @@ def train_generator(
     *,
     evaluate: Callable[[Generator], Mapping[str, float]] | None = None,
     best_by: str | None = None,
-    stop_after: float | None = None,
 ) -> dict[str, Any]:
     """Train on the histories of `log` and write a checkpoint; the same call goes on where a killed one stopped.
 
     Parameters
     ----------
-    evaluate, best_by, stop_after : see `fine_tune` and its options
+    evaluate, best_by : see `fine_tune` and its options
 
     Returns
     -------
@@ -110,7 +109,7 @@ def train_generator(
         len(examples),
         best_by=best_by,
         patience=options.patience,
-        stop_after=stop_after,
+        stop_after=options.stop_after,
     )
     figures = None if evaluate is None else lambda: evaluate(generator)
     facts = train_and_save(trainee, model, examples, training, place, figures)

@@ -15,6 +15,7 @@ from llmi2i_cli.errors import ArtifactError
 
 DATA = ("real", "fused")
 INDEX_FORMATS = ("parquet", "jsonl", "mmap")
+CHOICES = "refit/choices.json"  # of another work directory, where this one was refitted with them
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Stage:
 
     `writes` are relative to the stage's folder; a trailing slash marks a directory. `extras` are outputs that only some
     runs write, each with the option that asks for it. `many_processes` may share one run (torchrun); other stages run
-    as one process, or as shards.
+    as one process, or as shards. An `optional` stage is no step of every pipeline: nobody misses it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Stage:
     label: str = ""
     variants: tuple[Mapping[str, str], ...] = ({},)
     many_processes: bool = False
+    optional: bool = False
 
     def manifest_name(self, variant: Mapping[str, str]) -> str:
         label = self.label.format(**variant)
@@ -93,6 +95,7 @@ STAGES: dict[str, Stage] = {
             reads=PREPARED,
             writes=("examples.jsonl",),
             label="examples",
+            optional=True,
         ),
         Stage(
             "sft-disc",
@@ -161,6 +164,13 @@ STAGES: dict[str, Stage] = {
             writes=("{model}-{data}.{format}",),
             label="{model}-{data}.{format}",
             variants=tuple({**variant, "format": form} for variant in I2I_VARIANTS for form in INDEX_FORMATS),
+        ),
+        Stage(
+            "refit",
+            "refit",
+            "take the choices of another work directory, to train on more of the log with them",
+            writes=(Path(CHOICES).name,),
+            optional=True,
         ),
     )
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.evaluation.groups import ALL, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs.pipeline import CHOICES
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
@@ -79,6 +80,8 @@ def evaluate(
     also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
     if baseline and ranking == "index":
         also.append(f"i2i/{model}-{baseline}.parquet")
+    if (workdir / CHOICES).exists():
+        also.append(CHOICES)
     with stage_run(
         workdir, "evaluate", options=options, variant=variant, also_reads=also, resumable=False, force=force
     ) as run:
@@ -93,9 +96,10 @@ def evaluate(
         from llmi2i_cli.files.tables import write_table
 
         if not has_split(workdir, split):
-            raise ArtifactError(
-                f"{workdir}/prepare has no {split} split: run `llmi2i prepare INPUT... --split leave-last-two` first"
-            )
+            remedy = "run `llmi2i prepare INPUT... --split leave-last-two` first"
+            if (workdir / CHOICES).exists():
+                remedy = "`llmi2i refit --to-split valid` leaves test held out, to measure"
+            raise ArtifactError(f"{workdir}/prepare has no {split} split: {remedy}")
         catalogue = read_catalogue(workdir)
         held_out = read_held_out(workdir, split)
         valid = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
@@ -227,15 +231,17 @@ class _Evaluation:
         )
 
     def _rank(self, model: str, data: str) -> Ranked:
+        from llmi2i_cli.evaluation.lookups import carried_lookup
         from llmi2i_cli.evaluation.rankers import rank_by_generator, rank_by_index, rank_by_user_vectors
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
+        question = replace(self.question, carried=carried_lookup(self.run.workdir, model, data))
         if self.ranking == "index":
             neighbours = read_neighbours(self.run.workdir, model, data, self.catalogue.ids)
-            return rank_by_index(neighbours, self.held_out, self.question)
+            return rank_by_index(neighbours, self.held_out, question)
         if self.ranking == "user-vectors":
-            return rank_by_user_vectors(self._user_ranker(model, data), self.held_out, self.question)
-        return rank_by_generator(self._generator_ranker, self.held_out, self.question)
+            return rank_by_user_vectors(self._user_ranker(model, data), self.held_out, question)
+        return rank_by_generator(self._generator_ranker, self.held_out, question)
 
     def _user_ranker(self, model: str, data: str) -> Any:
         row = MODELS[model]

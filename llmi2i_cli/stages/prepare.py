@@ -25,14 +25,14 @@ from llmi2i_cli.data.formats import resolve_formats
 from llmi2i_cli.data.inputs import Inputs, expand_inputs, sort_inputs
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.profiles import profile_chunks, with_profiles
-from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none
+from llmi2i_cli.data.splits import EvalUsers, LastDay, Split, leave_last_two, split_none, train_up_to
 from llmi2i_cli.data.times import Unit, infer_unit
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import ProgressBar, notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
-Split = Literal["leave-last-two", "last-day", "none"]
+Scheme = Literal["leave-last-two", "last-day", "none"]
 
 
 def prepare(
@@ -46,7 +46,8 @@ def prepare(
     item_column: str | None = None,
     time_column: str | None = None,
     time_unit: Unit | Literal["auto"] = "auto",
-    split: Split = "leave-last-two",
+    split: Scheme = "leave-last-two",
+    to_split: Split = "train",
     eval_users: int | None = None,
     min_user_items: int = 0,
     min_item_users: int = 0,
@@ -72,6 +73,9 @@ def prepare(
     items, users : catalogues and profiles, in any format with named columns
     user_column, item_column, time_column : names of the columns; None takes the first of the usual names
     time_unit : what whole numbers count since 1970, for the split by days; "auto" tells it by their magnitude
+    split : how interactions are held out
+    to_split : train takes in all interactions up to this split, for a last training with choices that were made before;
+        what is held out after it are the same interactions as without
     eval_users : with the split by days, the number of random users whose held-out interactions are kept
     min_user_items, min_item_users : the k-core: different items a user has, different users an item has, at least;
         with `min_item_users`, items of the catalogue that have fewer are left out as well
@@ -110,6 +114,7 @@ def prepare(
         "time_column": time_column,
         "time_unit": time_unit,
         "split": split,
+        "to_split": to_split,
         "eval_users": eval_users,
         "min_user_items": min_user_items,
         "min_item_users": min_item_users,
@@ -137,7 +142,7 @@ def prepare(
                 unit = _read(log, logs, reader, time_unit, bar)
                 log.clean(len(logs), on_bucket=bar.advance)
                 _find_core(log)
-                assign_splits = _splitter(log, split, unit, eval_users, seed)
+                assign_splits = _splitter(log, split, to_split, unit, eval_users, seed)
                 _write_parts(log, assign_splits, profiles, bar)
             _concatenate_parts(log, run)
             table = _items(log, catalogue, tail_max_count, tail_fraction)
@@ -176,7 +181,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 
 def _check_options(
-    split: Split,
+    split: Scheme,
     eval_users: int | None,
     time_unit: Unit | Literal["auto"],
     *columns: str | None,
@@ -190,7 +195,7 @@ def _check_options(
         raise UsageError(f"two of --user-column, --item-column and --time-column name {named[0]!r}")
 
 
-def _check_format(forms: Sequence[InputFormat], split: Split, *columns: str | None) -> None:
+def _check_format(forms: Sequence[InputFormat], split: Scheme, *columns: str | None) -> None:
     if split == "last-day" and not forms[0].has_times:  # none has times where one has none
         raise UsageError(f"{forms[0].name} have no times, so there is no last day: use --split leave-last-two")
     if any(columns) and not any(form.has_named_columns for form in forms):
@@ -232,21 +237,21 @@ def _find_core(log: BucketedLog) -> None:
 
 
 def _splitter(
-    log: BucketedLog, split: Split, unit: Unit | None, eval_users: int | None, seed: int
+    log: BucketedLog, split: Scheme, to_split: Split, unit: Unit | None, eval_users: int | None, seed: int
 ) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """The function that adds the column split to a bucket; for a split by days it first looks at all of them."""
     if split == "none":
         return split_none
     if split == "leave-last-two":
-        return leave_last_two
+        return lambda rows: train_up_to(leave_last_two(rows), to_split)
     assert unit is not None  # sequence files were refused
     last_day = LastDay.of(max(_latest(log)), unit)
     if eval_users is None:
-        return last_day.split
+        return lambda rows: train_up_to(last_day.split(rows), to_split)
     sample = EvalUsers(eval_users, seed)
     for bucket in log.buckets:
         sample.add(last_day.split(log.bucket(bucket)))
-    return lambda rows: sample.keep(last_day.split(rows))
+    return lambda rows: sample.keep(train_up_to(last_day.split(rows), to_split))
 
 
 def _latest(log: BucketedLog) -> Iterator[int]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError, UsageError
-from llmi2i_cli.runs.manifests import is_as_described, read_manifest
-from llmi2i_cli.runs.pipeline import STAGES
 from llmi2i_cli.runs.progress import notice
 
 if TYPE_CHECKING:
@@ -48,8 +45,9 @@ def recommend(
     items : one history, oldest first
     file : instead, one query a line: a user id of the prepared log, a JSON list of items, or a JSON object with
         ``items`` and, if wanted, ``user_id``
-    recent : M, how many recent items are looked up; None takes what `evaluate` has chosen for this model, else 100
-    decay : the a-th most recent item (from 0) counts `decay` ** a; None takes `evaluate`'s, else 1
+    recent : M, how many recent items are looked up; None takes what was chosen for this very index (by `evaluate`, or
+        where it was refitted from), else 100
+    decay : the a-th most recent item (from 0) counts `decay` ** a; None takes what was chosen, else 1
 
     Returns
     -------
@@ -63,7 +61,9 @@ def recommend(
     if bool(items) == (file is not None):
         raise UsageError("give either items or --file")
     from llmi2i_cli.artifacts.prepared import read_catalogue
+    from llmi2i_cli.evaluation.lookups import chosen_lookup
     from llmi2i_cli.evaluation.retrieve import retrieve
+    from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
     from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
     catalogue = read_catalogue(workdir)
@@ -72,36 +72,11 @@ def recommend(
     histories = _histories(queries, catalogue, strict=file is None)
     exclude = histories if exclude_seen else None
     if recent is None or decay is None:
-        evaluated_recent, evaluated_decay = _evaluated_with(workdir, model, data)
-        recent = evaluated_recent if recent is None else recent
-        decay = evaluated_decay if decay is None else decay
+        chosen = chosen_lookup(workdir, model, data) or LOOKUP_WITHOUT_VALIDATION
+        recent = chosen.recent if recent is None else recent
+        decay = chosen.decay if decay is None else decay
     found = retrieve(neighbours, histories, recent=recent, top_n=top_n, exclude=exclude, decay=decay)
     return [_described(query, row, found, catalogue) for row, query in enumerate(queries)]
-
-
-def _evaluated_with(workdir: Path, model: str, data: str) -> tuple[int, float]:
-    """The M and the decay that `evaluate` measured this very index with, so that what is served is what was measured.
-
-    Without an evaluation it is looked up by default; a warning tells when there is one, but of an earlier index.
-    """
-    from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
-
-    index, stage, is_stale = f"i2i/{model}-{data}.parquet", STAGES["evaluate"], False
-    for measured, split in product((data, "fused"), ("test", "valid")):  # the real log may be the other's baseline
-        variant = {"model": model, "data": measured, "split": split}
-        manifest = read_manifest(workdir / stage.folder / stage.manifest_name(variant))
-        protocol = (manifest or {}).get("protocols", {}).get(data)
-        if manifest is None or protocol is None or index not in manifest["inputs"] or protocol["ranking"] != "index":
-            continue
-        if is_as_described(workdir / index, manifest["inputs"][index]):
-            return protocol["recent"], protocol["decay"]
-        is_stale = True
-    if is_stale:
-        notice(
-            f"Warning: {index} was trained again since it was evaluated, so M is {LOOKUP_WITHOUT_VALIDATION.recent}: "
-            f"run `llmi2i evaluate --model {model} --data {data} -w {workdir}` first"
-        )
-    return LOOKUP_WITHOUT_VALIDATION
 
 
 def neighbours_of(

@@ -7,7 +7,7 @@ train history without the last item, that item is the Yes, and the rest of the g
 very question that `filter` asks later, one step on.
 
 Validation users have no say in the weights. Half of them put the confidence on its scale (see `llm.calibration`), the
-other half tell how well that went.
+other half tell how well that went; a calibration that is given is taken as it is.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _held_back_generator(
         from_first(lambda: making.mkdir(exist_ok=True))
         past = replace(log, histories=hold_back_last(log.histories)[0])
         with run.progress_bar("Training the held-back generator") as bar:
-            train_generator(options, past, TrainingPlace(making, resume, bar.update), stop_after=chosen_epoch)
+            as_long = replace(options, stop_after=chosen_epoch)
+            train_generator(as_long, past, TrainingPlace(making, resume, bar.update))
         from_first(lambda: _move(making, done))
     return done / "model"
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from llmi2i_cli import __version__
 from llmi2i_cli.runs.locks import holders
-from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
-from llmi2i_cli.runs.pipeline import STAGES, Stage
+from llmi2i_cli.runs.states import State, states
 
 PROCESS_KEYS = ("pid", "host", "started_at", "shard", "doing", "done", "total")
 
@@ -18,9 +17,8 @@ PROCESS_KEYS = ("pid", "host", "started_at", "shard", "doing", "done", "total")
 def status(workdir: Path) -> list[dict[str, Any]]:
     """One row a stage and variant, in pipeline order.
 
-    A stage is ``running`` while a process works on it, ``missing`` until it has run, ``partial`` when a run was
-    interrupted, ``stale`` when its outputs or anything that it was made from changed since, else ``done``. Variants of
-    which nothing is there are listed only, as one row, when that is so of all variants of a stage.
+    A stage is ``running`` while a process works on it, else what `runs.states` tells. Variants of which nothing is
+    there are listed only, as one row, when that is so of all variants of a stage; an optional stage is not listed then.
 
     Returns
     -------
@@ -30,57 +28,30 @@ def status(workdir: Path) -> list[dict[str, Any]]:
     """
     running = holders(workdir)
     rows: list[dict[str, Any]] = []
-    stale_files: dict[str, str] = {}
-    for stage in STAGES.values():
-        found = [_row(workdir, stage, variant, running, stale_files) for variant in stage.variants]
-        present = [row for row in found if row["state"] != "missing"]
-        if not present and not stage.name.endswith("-only"):
-            present = [{**found[0], "variant": ""}]
+    for stage, found in groupby(states(workdir), lambda state: state.stage):
+        of_stage = [_row(state, running) for state in found]
+        present = [row for row in of_stage if row["state"] != "missing"]
+        if not present and not stage.optional:
+            present = [{**of_stage[0], "variant": ""}]
         rows += present
     return rows
 
 
-def _row(
-    workdir: Path,
-    stage: Stage,
-    variant: Mapping[str, str],
-    running: Sequence[Mapping[str, Any]],
-    stale_files: dict[str, str],
-) -> dict[str, Any]:
-    row = {"stage": stage.name, "variant": " ".join(variant.values()), **_result(workdir, stage, variant, stale_files)}
-    mine = [told for told in running if told.get("stage") == stage.name and told.get("variant") == variant]
+def _row(state: State, running: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    outputs = state.manifest["outputs"].values() if state.manifest else ()
+    row = {
+        "stage": state.stage.name,
+        "variant": " ".join(state.variant.values()),
+        "state": state.name,
+        "why": state.why,
+        "rows": next((entry["rows"] for entry in outputs if "rows" in entry), None),
+        "seconds": state.manifest and state.manifest["seconds"],
+    }
+    mine = [told for told in running if (told.get("stage"), told.get("variant")) == (state.stage.name, state.variant)]
     processes = [{key: told.get(key) for key in PROCESS_KEYS} for told in mine]
     if processes:
         row |= {"state": "running", "why": _told(processes)}
     return {**row, "running": processes}
-
-
-def _result(
-    workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str]
-) -> dict[str, str | int | float | None]:
-    """State, reason, rows and seconds of what is in the stage's folder; adds its stale files to `stale_files`."""
-    path = workdir / stage.folder / stage.manifest_name(variant)
-    nothing = {"rows": None, "seconds": None}
-    if not path.exists():
-        if stage.partials(workdir, variant):
-            return {"state": "partial", "why": "interrupted: the same command goes on", **nothing}
-        return {"state": "missing", "why": "", **nothing}
-    manifest = read_manifest(path)
-    if manifest is None:
-        return {"state": "stale", "why": f"{path} cannot be read", **nothing}
-    upstream = (f"{name} is stale" for name in manifest["inputs"] if name in stale_files)
-    why = output_changes(workdir, stage, manifest) or input_changes(manifest, workdir) or next(upstream, "")
-    if not why and manifest["versions"].get("llmi2i") != __version__:
-        why = f"made by llmi2i {manifest['versions'].get('llmi2i')}"
-    if why:
-        stale_files.update((f"{stage.folder}/{name}", why) for name in manifest["outputs"])
-    counts = [entry["rows"] for entry in manifest["outputs"].values() if "rows" in entry]
-    return {
-        "state": "stale" if why else "done",
-        "why": why,
-        "rows": counts[0] if counts else None,
-        "seconds": manifest["seconds"],
-    }
 
 
 def _told(processes: Sequence[Mapping[str, Any]]) -> str:

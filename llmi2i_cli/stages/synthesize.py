@@ -33,7 +33,11 @@ def synthesize(
     with stage_run(
         workdir,
         "synthesize",
-        options={"history": history, "recall_number": recall_number},
+        options={
+            "history": history,
+            "recall_number": recall_number,
+            "only_users": only_users and str(only_users.resolve()),
+        },
         files=[only_users] if only_users else [],
         shard=label,
         force=force,

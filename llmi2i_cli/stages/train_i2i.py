@@ -42,6 +42,8 @@ def train_i2i(
 ) -> dict[str, Any]:
     """Write ``i2i/MODEL-DATA.parquet``; returns the manifest, whose ``choice`` holds all options of the model.
 
+    Where early stopping chose the epoch, the manifest's ``chosen_epoch`` tells which.
+
     Reads the train split, or the fused log made from it; the validation split for `tune` and for early stopping; never
     the test split.
 
@@ -104,9 +106,12 @@ def train_i2i(
                 recall = max(trained.user_ranker.recall_by_epoch, default=None) if trained.user_ranker else None
         table = f"{model}-{data}.parquet"
         rows[table] = write_neighbours(run.output(table), trained.neighbours, read_item_ids(workdir))
+        stopped: dict[str, int] = {}
         if trained.user_ranker is not None:
             trained.user_ranker.save(run.output("{model}-{data}.vectors.npz"), training.log_rows)
-        return run.publish(rows=rows, choice=choice, validation_recall_at_10=recall)
+            if recalls := trained.user_ranker.recall_by_epoch:
+                stopped["chosen_epoch"] = recalls.index(max(recalls)) + 1
+        return run.publish(rows=rows, choice=choice, validation_recall_at_10=recall, **stopped)
 
 
 @dataclass

@@ -3,7 +3,7 @@ import hashlib
 import polars as pl
 import pytest
 
-from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none
+from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none, train_up_to
 
 DAY = 86_400
 
@@ -28,6 +28,18 @@ def test_the_last_is_test_and_the_one_before_it_valid():
 
 def test_users_with_fewer_than_three_are_all_train():
     assert splits(leave_last_two(log(a=[1], b=[1, 2]))) == ["train"] * 3
+
+
+@pytest.mark.parametrize(
+    ("to_split", "expected"),
+    [
+        ("train", ["train", "train", "valid", "test", "train"]),
+        ("valid", ["train", "train", "train", "test", "train"]),
+        ("test", ["train"] * 5),
+    ],
+)
+def test_train_takes_in_all_up_to_a_split(to_split, expected):
+    assert splits(train_up_to(leave_last_two(log(a=[1, 2, 3, 4], b=[1])), to_split)) == expected
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])

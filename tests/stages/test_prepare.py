@@ -223,6 +223,34 @@ def test_nothing_is_held_out_without_a_split(tmp_path, log):
     assert set(prepared(tmp_path / "w")[0]["split"]) == {"train"}
 
 
+BY_DAYS = ("--split", "last-day", "--time-unit", "s")
+
+
+@pytest.mark.parametrize("options", [(), BY_DAYS, (*BY_DAYS, "--eval-users", 5)])
+def test_train_takes_in_all_up_to_a_split(tmp_path, options):
+    """And what stays held out is what it was, although a sample of users had its held-out interactions dropped."""
+    rng = random.Random(5)
+    rows = [f"u{rng.randrange(60)},i{rng.randrange(30)},{rng.randrange(5 * 86_400)}" for _ in range(900)]
+    (tmp_path / "days.csv").write_text("user_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    found = {}
+    for to_split in ("train", "valid", "test"):
+        workdir = tmp_path / to_split
+        assert run("prepare", tmp_path / "days.csv", *options, "--to-split", to_split, "-w", workdir) == 0
+        found[to_split] = prepared(workdir)
+    splits = {to_split: frames[0].group_by("split").len() for to_split, frames in found.items()}
+    assert {name: set(counts["split"]) for name, counts in splits.items()} == {
+        "train": {"train", "valid", "test"},
+        "valid": {"train", "test"},
+        "test": {"train"},
+    }
+    assert len(found["test"][0]) == len(set(rows))  # all of the log
+    held_out = pl.col("split") == "test"
+    assert found["valid"][0].filter(held_out).equals(found["train"][0].filter(held_out))
+    for interactions, items, users in found.values():
+        train = interactions.filter(split="train")
+        assert items["train_count"].sum() == users["train_count"].sum() == len(train)
+
+
 def test_training_sees_nothing_of_the_test_items(tmp_path, log):
     catalogue = sorted(set(log["item_id"]))
     (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"{item},{item}\n" for item in catalogue))

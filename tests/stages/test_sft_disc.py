@@ -191,6 +191,15 @@ def test_the_calibration_is_of_the_log_odds_that_filter_will_see(workdir, monkey
     assert (seen["odds"] != odds_of_filter()).mean() > 0.5  # float32 says otherwise
 
 
+def test_a_calibration_that_is_given_is_taken_as_it_is(workdir, pipeline):
+    assert run("sft-disc", *GIVEN, "--calibration", 0.5, -1.25, "-w", workdir) == 0
+    stored = json.loads((workdir / "sft-disc/model/calibration.json").read_text())
+    assert stored == manifest(workdir)["calibration"] == {"slope": 0.5, "intercept": -1.25}
+    found, expected = contents(workdir), contents(pipeline)
+    del found["model/calibration.json"], expected["model/calibration.json"]
+    assert found == expected
+
+
 def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, capsys):
     path = workdir / "prepare/interactions.parquet"
     table = pl.read_parquet(path)
@@ -233,6 +242,8 @@ def test_a_generator_that_found_nothing(workdir, monkeypatch, capsys):
 def test_mistakes_get_one_line(workdir, capsys):
     assert run("sft-disc", "--negatives", "none", "-w", workdir) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert run("sft-disc", "--calibration", 0, 1, "-w", workdir) == 2
+    assert "--calibration begins with a slope above 0, not 0" in capsys.readouterr().err
     template = workdir / "template.txt"
     template.write_text("Of a shopper{profile} who has bought {history} we ask about {candidate} again")
     short = ("--template", template, "--max-length", 5)

@@ -158,9 +158,12 @@ def test_test_interactions_have_no_say_and_validation_only_which_epoch_is_kept(w
     assert {name: content for name, content in found[0].items() if name != "log.jsonl"} == found[2]
 
 
+def log_of(workdir):
+    return [json.loads(line) for line in (workdir / "sft-gen/log.jsonl").read_text().splitlines()]
+
+
 def of_validation(workdir):
-    log = [json.loads(line) for line in (workdir / "sft-gen/log.jsonl").read_text().splitlines()]
-    return [entry for entry in log if "valid_recall@10" in entry]
+    return [entry for entry in log_of(workdir) if "valid_recall@10" in entry]
 
 
 def test_the_epoch_whose_candidates_make_the_best_table_is_kept(workdir, monkeypatch, capsys):
@@ -190,6 +193,21 @@ def test_patience_ends_the_training(workdir, monkeypatch):
     assert run("sft-gen", "--epochs", 5, "--batch-size", 32, "--patience", 2, "-w", workdir) == 0
     assert [entry["epoch"] for entry in of_validation(workdir)] == [1, 2, 3, 4]
     assert manifest(workdir)["chosen_epoch"] == 2
+
+
+def test_without_validation_it_stops_after_the_epochs_asked_for_on_the_schedule_of_all(workdir):
+    path = workdir / "prepare/interactions.parquet"
+    pl.read_parquet(path).filter(split="train").write_parquet(path)
+    given = ("--epochs", 3, "--batch-size", 32)
+    assert run("sft-gen", *given, "--stop-after", 2, "-w", workdir) == 0
+    facts = manifest(workdir)
+    assert (facts["epochs"], facts["chosen_epoch"], facts["validation"]) == (3, 2, {})
+    (steps,) = {entry["step"] for entry in log_of(workdir)[-1:]}
+    assert steps == facts["steps_this_run"]
+    stopped = log_of(workdir)
+    assert run("sft-gen", *given, "-w", workdir) == 0
+    assert log_of(workdir)[: len(stopped)] == stopped
+    assert manifest(workdir)["steps_this_run"] == steps // 2 * 3
 
 
 def test_examples_only_writes_one_line_a_target(workdir):

@@ -48,7 +48,7 @@ def only(workdir, stage, variant):
 
 def test_nothing_has_run(tmp_path):
     rows = status(tmp_path / "nowhere")
-    assert [row["stage"] for row in rows] == [name for name in STAGES if not name.endswith("-only")]
+    assert [row["stage"] for row in rows] == [name for name, stage in STAGES.items() if not stage.optional]
     assert {row["state"] for row in rows} == {"missing"}
     assert not (tmp_path / "nowhere").exists()
 
@@ -202,7 +202,7 @@ def test_a_manifest_of_the_wrong_shape_is_one_row_of_many(workdir, key, value):
 
 
 def test_another_version_made_it(workdir, monkeypatch):
-    monkeypatch.setattr("llmi2i_cli.stages.status.__version__", "999")
+    monkeypatch.setattr("llmi2i_cli.runs.states.__version__", "999")
     assert states(workdir)["prepare", ""][1].startswith("made by llmi2i ")
 
 
