@@ -3,7 +3,7 @@
 A run goes through `stage_run`:
 
 1. the options and the contents of the inputs give a *fingerprint*; if the manifest of the last run has the same one and
-   its outputs are untouched, there is nothing to do;
+   its outputs are untouched, there is nothing to do; else what it reads is compared with what was written;
 2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``; it survives a kill, the same command goes on;
 3. when all are whole they are renamed into the folder, the manifest last.
 
@@ -29,7 +29,7 @@ from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.locks import HeldLock, lock
-from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, versions
+from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, verify, versions
 from llmi2i_cli.runs.pipeline import STAGES, Stage, require
 from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
 from llmi2i_cli.runs.progress import ProgressBar, progress_bar
@@ -184,7 +184,7 @@ def stage_run(
 
     Raises
     ------
-    ArtifactError, InputError : an input is missing
+    ArtifactError, InputError : an input is missing, or an artifact is not what its run has written
     WorkdirError : the directory is not writable, or another process is running this stage in it
     UsageError : torchrun has started this as several processes, and the stage runs as one
     """
@@ -224,6 +224,7 @@ def stage_run(
             _resume_publication(run)
             run.up_to_date = not force and _still_current(run, inputs)
             if not run.up_to_date:
+                verify(workdir, *stage.inputs_of(variant), *also_reads)
                 if not resumable:
                     run.discard()
                 run.partial.mkdir(exist_ok=True)

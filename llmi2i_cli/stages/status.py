@@ -15,12 +15,14 @@ from llmi2i_cli.runs.pipeline import STAGES, Stage
 PROCESS_KEYS = ("pid", "host", "started_at", "shard", "doing", "done", "total")
 
 
-def status(workdir: Path) -> list[dict[str, Any]]:
+def status(workdir: Path, *, verify: bool = False) -> list[dict[str, Any]]:
     """One row a stage and variant, in pipeline order.
 
     A stage is ``running`` while a process works on it, ``missing`` until it has run, ``partial`` when a run was
     interrupted, ``stale`` when its outputs or anything that it was made from changed since, else ``done``. Variants of
     which nothing is there are listed only, as one row, when that is so of all variants of a stage.
+
+    A file of the size and time that a manifest tells counts as unchanged; with `verify` its contents are compared, too.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def status(workdir: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     stale_files: dict[str, str] = {}
     for stage in STAGES.values():
-        found = [_row(workdir, stage, variant, running, stale_files) for variant in stage.variants]
+        found = [_row(workdir, stage, variant, running, stale_files, verify) for variant in stage.variants]
         present = [row for row in found if row["state"] != "missing"]
         if not present and not stage.name.endswith("-only"):
             present = [{**found[0], "variant": ""}]
@@ -46,8 +48,10 @@ def _row(
     variant: Mapping[str, str],
     running: Sequence[Mapping[str, Any]],
     stale_files: dict[str, str],
+    verify: bool,
 ) -> dict[str, Any]:
-    row = {"stage": stage.name, "variant": " ".join(variant.values()), **_result(workdir, stage, variant, stale_files)}
+    result = _result(workdir, stage, variant, stale_files, verify)
+    row = {"stage": stage.name, "variant": " ".join(variant.values()), **result}
     mine = [told for told in running if told.get("stage") == stage.name and told.get("variant") == variant]
     processes = [{key: told.get(key) for key in PROCESS_KEYS} for told in mine]
     if processes:
@@ -56,7 +60,7 @@ def _row(
 
 
 def _result(
-    workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str]
+    workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str], verify: bool
 ) -> dict[str, str | int | float | None]:
     """State, reason, rows and seconds of what is in the stage's folder; adds its stale files to `stale_files`."""
     path = workdir / stage.folder / stage.manifest_name(variant)
@@ -69,7 +73,11 @@ def _result(
     if manifest is None:
         return {"state": "stale", "why": f"{path} cannot be read", **nothing}
     upstream = (f"{name} is stale" for name in manifest["inputs"] if name in stale_files)
-    why = output_changes(workdir, stage, manifest) or input_changes(manifest, workdir) or next(upstream, "")
+    why = (
+        output_changes(workdir, stage, manifest, thoroughly=verify)
+        or input_changes(manifest, workdir, thoroughly=verify)
+        or next(upstream, "")
+    )
     if not why and manifest["versions"].get("llmi2i") != __version__:
         why = f"made by llmi2i {manifest['versions'].get('llmi2i')}"
     if why:

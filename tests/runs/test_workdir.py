@@ -220,6 +220,39 @@ def test_unchanged_inputs_are_not_read_again(work, tmp_path, monkeypatch):
     assert not fuse(work, files=[log])
 
 
+def test_a_file_is_read_once_for_its_digest_until_it_changes(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("1")
+    stat, first = path.stat(), manifests.file_digest(path)
+    hits = manifests._digest.cache_info().hits
+    assert manifests.file_digest(path) == first
+    assert manifests._digest.cache_info().hits == hits + 1
+    path.write_text("2")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert manifests.file_digest(path) != first
+
+
+def test_a_run_that_has_nothing_to_do_looks_at_sizes_and_times_alone(work):
+    with stage_run(work / "other", "prepare", options={}) as run:
+        for name in STAGES["prepare"].writes:
+            run.output(name).write_text(name)
+        run.publish()
+    for name in (*STAGES["prepare"].writes, "manifest.json"):
+        (work / "other/prepare" / name).replace(work / "prepare" / name)
+    assert fuse(work)
+    users = work / "prepare/users.parquet"
+    stat = users.stat()
+    users.write_text("rotten.parquet"[: stat.st_size].ljust(stat.st_size))
+    os.utime(users, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not fuse(work)
+    for again in ({"force": True}, {"options": {"other": 1}}):
+        with pytest.raises(
+            ArtifactError, match=r"users\.parquet is damaged or was changed after `llmi2i prepare INPUT"
+        ):
+            fuse(work, **again)
+    assert only_fused(work) == ["fuse/interactions.parquet", "fuse/manifest.json"]
+
+
 # --- missing inputs, unusable directories ---------------------------------------------------------------------------
 
 
