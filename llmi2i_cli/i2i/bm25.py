@@ -14,12 +14,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.models import Bm25Options
 from llmi2i_cli.choices.options import as_given
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -120,7 +120,7 @@ def _bm25_weights(log: Incidence, k1: float, b: float) -> NDArray[np.float64]:
     return saturated * np.repeat(idf, log.lengths)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _score_pairs(
     log: Incidence,
     weights: NDArray[np.float64],

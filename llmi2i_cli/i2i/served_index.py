@@ -34,9 +34,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
 
@@ -216,7 +216,7 @@ def _read_ahead(records: NDArray[np.void], rows: NDArray[np.int32]) -> None:
             mapping.madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
 
-@njit(cache=True)
+@compiled()
 def _page_ranges(rows: NDArray[np.int32], header_bytes: int, record_bytes: int, page_bytes: int) -> NDArray[np.int64]:
     """Where the records of `rows` lie, int64 (n, 2): from and to which byte, in whole pages, ascending and apart."""
     ranges = np.empty((len(rows), 2), np.int64)
@@ -235,7 +235,7 @@ def _page_ranges(rows: NDArray[np.int32], header_bytes: int, record_bytes: int, 
     return ranges[:n]
 
 
-@njit(cache=True)
+@compiled()
 def _find(
     hashes: NDArray[np.uint64],
     text: NDArray[np.uint8],
@@ -270,7 +270,7 @@ def _find(
     return FINE
 
 
-@njit(cache=True)
+@compiled()
 def _gather(
     all_ids: NDArray[np.int32],
     all_scores: NDArray[np.float32],

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -51,7 +51,7 @@ def best_products(
     return neighbours
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _rank_rows(
     first_item: int,
     last_item: int,
