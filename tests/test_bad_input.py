@@ -16,7 +16,7 @@ import pytest
 
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.pipeline import maker_of
-from tests.conftest import run
+from tests.conftest import as_own, run
 
 FUSED_SWING = ("--model", "swing", "--data", "fused")
 # Each stage with the artifacts it reads besides prepare/, and the command that makes them.
@@ -100,13 +100,6 @@ def test_before_the_stage_that_makes_its_input(workdir, capsys, stage, path):
 
 
 # --- damaged and foreign artifacts ----------------------------------------------------------------------------------
-
-
-def as_own(workdir, path):
-    """Make an artifact the user's own: without its manifest nothing is known of what was in it."""
-    maker = maker_of(path)
-    assert maker is not None
-    maker.manifest_path(workdir).unlink()
 
 
 def rot(file):
