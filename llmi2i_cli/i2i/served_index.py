@@ -38,6 +38,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from llmi2i_cli.compiled import compiled
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import read_json
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
 
 FORMAT, VERSION = "llmi2i-index", 2
@@ -61,7 +62,7 @@ class ServedIndex:
     def open(cls, directory: Path) -> ServedIndex:
         """Open what `write_served_index` wrote. ArtifactError if it is missing, damaged or of another format."""
         try:
-            meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
+            meta = read_json(directory / "meta.json")
             if meta.get("format") != FORMAT or meta.get("version") != VERSION:
                 raise ValueError(f"format {meta.get('format')!r} version {meta.get('version')!r}")
             n_items = meta["n_items"]

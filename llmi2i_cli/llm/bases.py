@@ -20,6 +20,7 @@ import torch
 
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
+from llmi2i_cli.files.documents import read_json
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.llm.item_model import ItemModel, RaggedTokens, TokenLayout
 from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, Preset, TrainingDefaults
@@ -273,7 +274,7 @@ def save_checkpoint(model: ItemModel, base: Base, card: Card, item_ids: pl.Serie
 def read_card(directory: Path, item_ids: pl.Series, remedy: str) -> Card:
     """The card of a checkpoint; ArtifactError if it is damaged or belongs to another catalogue."""
     try:
-        values: dict[str, Any] = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(directory / CARD)
         card = Card(**values)
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import read_json
 from llmi2i_cli.runs.pipeline import Stage, maker_of
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
@@ -75,7 +75,7 @@ def digests(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """A stage's manifest, or None when there is none or it cannot be read (the stage then counts as not done)."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (OSError, ValueError):
         return None
     if not _has(manifest, MANIFEST_KEYS):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.errors import ArtifactError, InputError, UsageError
+from llmi2i_cli.files.documents import parse_json
 from llmi2i_cli.runs.manifests import is_as_described, read_manifest, verify
 from llmi2i_cli.runs.pipeline import STAGES
 from llmi2i_cli.runs.progress import notice
@@ -84,19 +84,31 @@ def recommend(
 def _evaluated_with(workdir: Path, model: str, data: str) -> tuple[int, float]:
     """The M and the decay that `evaluate` measured this very index with, so that what is served is what was measured.
 
-    Without an evaluation it is looked up by default; a warning tells when there is one, but of an earlier index.
+    Without an evaluation it is looked up by default; a warning tells when there is one, but of an earlier index. An
+    ArtifactError tells that one is damaged.
     """
+    from llmi2i_cli.evaluation.protocol import lookup_of
     from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
 
     index, stage, is_stale = f"i2i/{model}-{data}.parquet", STAGES["evaluate"], False
     for measured, split in product((data, "fused"), ("test", "valid")):  # the real log may be the other's baseline
         variant = {"model": model, "data": measured, "split": split}
-        manifest = read_manifest(workdir / stage.folder / stage.manifest_name(variant))
-        protocol = (manifest or {}).get("protocols", {}).get(data)
-        if manifest is None or protocol is None or index not in manifest["inputs"] or protocol["ranking"] != "index":
+        path = workdir / stage.folder / stage.manifest_name(variant)
+        if not path.exists():
             continue
-        if is_as_described(workdir / index, manifest["inputs"][index]):
-            return protocol["recent"], protocol["decay"]
+        try:
+            manifest = read_manifest(path) or {}
+            protocol = manifest["protocols"].get(data)
+            if protocol is None or protocol["ranking"] != "index":
+                continue
+            lookup, measured_on = lookup_of(protocol), manifest["inputs"][index]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            asked = " ".join(f"--{name} {value}" for name, value in variant.items())
+            raise ArtifactError(
+                f"{path} is damaged: run `llmi2i evaluate {asked} -w {workdir} --force`, or give --recent and --decay"
+            ) from error
+        if is_as_described(workdir / index, measured_on):
+            return lookup
         is_stale = True
     if is_stale:
         notice(
@@ -183,7 +195,7 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
 
 def _query_of_json(text: str, where: str) -> Query:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise InputError(f"{where}: no valid JSON ({error})") from error
     name, items = ("", value) if isinstance(value, list) else (value.get("user_id", ""), value.get("items"))
