@@ -7,7 +7,8 @@ A run goes through `stage_run`:
 2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``; it survives a kill, the same command goes on;
 3. when all are whole they are renamed into the folder, the manifest last.
 
-Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed next time.
+Nothing half-written is ever seen under an artifact's own name, and what was there is replaced in one step; a run killed
+while it publishes is completed next time.
 When torchrun starts a run as several processes, all of this is the first one's; the others are told what it has found.
 """
 
@@ -27,9 +28,17 @@ from typing import Any
 
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
-from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.files.atomic import put_in_place, write_json
 from llmi2i_cli.runs.locks import HeldLock, lock
-from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, verify, versions
+from llmi2i_cli.runs.manifests import (
+    describe,
+    digests,
+    is_as_described,
+    output_changes,
+    read_manifest,
+    verify,
+    versions,
+)
 from llmi2i_cli.runs.pipeline import STAGES, Stage, require
 from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
 from llmi2i_cli.runs.progress import ProgressBar, progress_bar
@@ -122,23 +131,27 @@ class StageRun:
             finally:
                 self._publishing = False
 
-    def _install(self, manifest: dict[str, Any]) -> None:
-        """Move outputs and then the manifest into place. Safe to repeat after a kill: what has moved is skipped."""
-        self.manifest_path.unlink(missing_ok=True)
-        tops = {name.split("/", 1)[0] for name in manifest["outputs"]}
+    def _install(self, manifest: dict[str, Any], *, again: bool = False) -> None:
+        """Move outputs and then the manifest into place.
+
+        Each output is replaced in one step. Until all are, the former manifest vouches for none that has changed.
+        Done `again` after a kill, what has moved is skipped.
+        """
+        outputs = manifest["outputs"]
         for name in (n.format(**self.variant).rstrip("/") for n in (*self.stage.writes, *self.stage.extras)):
             source, target = self.partial / name, self.folder / name
-            if name in tops and not source.exists():
-                continue  # moved before the kill
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
-            if name in tops:
-                source.replace(target)
-        (self.partial / "manifest.json").replace(self.manifest_path)
+            files = {each: outputs[each] for each in outputs if each.split("/", 1)[0] == name}
+            if not files:
+                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+            elif source.exists() and not (again and self._are_in_place(files)):
+                put_in_place(source, target)
+        put_in_place(self.partial / "manifest.json", self.manifest_path)
         self.manifest = manifest
         self._sweep()
+
+    def _are_in_place(self, files: Mapping[str, Mapping[str, Any]]) -> bool:
+        paths = {self.folder / name: entry for name, entry in files.items()}
+        return all(path.exists() and is_as_described(path, entry, thoroughly=True) for path, entry in paths.items())
 
     def _sweep(self) -> None:
         """Remove partial work that a published result has made useless, whatever options it was begun with."""
@@ -276,7 +289,7 @@ def _resume_publication(run: StageRun) -> None:
     with run.publishing():
         pending = read_manifest(run.partial / "manifest.json")
         if pending is not None:
-            run._install(pending)
+            run._install(pending, again=True)
 
 
 def _still_current(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> bool:

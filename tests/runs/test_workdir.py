@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
+from llmi2i_cli.files import atomic
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs import manifests
 from llmi2i_cli.runs import workdir as module
 from llmi2i_cli.runs.locks import holders
-from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
+from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest, verify
 from llmi2i_cli.runs.pipeline import PREPARED, STAGES, producer_of, require
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 
@@ -384,10 +385,7 @@ def interrupt_at(monkeypatch, step):
     def dying(original):
         def call(*arguments, **rest):
             nonlocal count
-            if "publish" in sys._getframe(1).f_code.co_name or sys._getframe(1).f_code.co_name in (
-                "_install",
-                "_sweep",
-            ):
+            if sys._getframe(1).f_code.co_name in ("_install", "_sweep", "put_in_place"):
                 count += 1
                 if count == step:
                     raise Killed
@@ -398,10 +396,11 @@ def interrupt_at(monkeypatch, step):
     monkeypatch.setattr(Path, "replace", dying(Path.replace))
     monkeypatch.setattr(Path, "unlink", dying(Path.unlink))
     monkeypatch.setattr(module.shutil, "rmtree", dying(module.shutil.rmtree))
+    monkeypatch.setattr(atomic, "_exchange", dying(atomic._exchange))
     return lambda: count
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", range(1, 6))
 def test_a_publication_that_was_killed_is_completed_without_working_again(work, step):
     assert fuse(work, {"n": 1}, text="old", sweep=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -409,7 +408,7 @@ def test_a_publication_that_was_killed_is_completed_without_working_again(work, 
         with contextlib.suppress(Killed):
             fuse(work, {"n": 2}, text="new", sweep=True)
         died = reached() == step
-    assert died == (step <= 7), "the steps of a publication: manifest, (old out, new in) twice, manifest, leftovers"
+    assert died == (step <= 4), "the steps of a publication: two tables, manifest, leftovers"
     with stage_run(work, "fuse", options={"n": 2}) as run:
         assert run.up_to_date
     assert only_fused(work) == ["fuse/interactions.parquet", "fuse/manifest.json", "fuse/sweep.parquet"]
@@ -417,9 +416,53 @@ def test_a_publication_that_was_killed_is_completed_without_working_again(work, 
     assert not list((work / "fuse").glob(".partial-*"))
 
 
+def train(workdir, text):
+    """A run of a stage with a directory among its outputs; returns whether it had something to do."""
+    with stage_run(workdir, "sft-gen", options={"text": text}) as run:
+        if run.up_to_date:
+            return False
+        for path in (run.output("model/weights"), run.output("log.jsonl")):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        run.publish()
+    return True
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_directory_whose_publication_was_killed_is_the_new_one(work, step, can_exchange):
+    assert train(work, "old")
+    with pytest.MonkeyPatch.context() as patch:
+        if not can_exchange:
+            patch.setattr(atomic, "_exchange", lambda one, other: False)
+        reached = interrupt_at(patch, step)
+        with contextlib.suppress(Killed):
+            train(work, "new")
+        died = reached() == step
+    steps = "model, log, manifest, leftovers" if can_exchange else "old out, new in, old kept, log, manifest, leftovers"
+    assert died == (step <= (4 if can_exchange else 7))
+    assert not train(work, "new"), steps
+    assert (work / "sft-gen/model/weights").read_text() == (work / "sft-gen/log.jsonl").read_text() == "new"
+    assert not list((work / "sft-gen").glob(".partial-*"))
+
+
+def test_what_a_publication_has_replaced_in_part_is_not_read(work):
+    """The former manifest vouches for what is still of the former run, and for nothing else."""
+    assert train(work, "old")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(Killed):
+            train(work, "new")
+    with pytest.raises(ArtifactError, match=r"model/weights is damaged or was changed after `llmi2i sft-gen` wrote it"):
+        verify(work, "sft-gen/model/")
+    verify(work, "sft-gen/log.jsonl")
+    assert not train(work, "new")
+    verify(work, "sft-gen/model/", "sft-gen/log.jsonl")
+
+
 def test_after_a_killed_publication_another_run_wins(work):
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4)
+        interrupt_at(patch, 2)
         with pytest.raises(Killed):
             fuse(work, {"n": 1}, text="first", sweep=True)
     assert fuse(work, {"n": 2}, text="second")
