@@ -109,7 +109,10 @@ class StageRun:
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         with self.publishing():
-            write_json(self.partial / "manifest.json", manifest)
+            pending = self.partial / "manifest.json"
+            write_json(pending, manifest)
+            for name in described:  # libraries may keep what they write to the owner; here the umask decides
+                (self.partial / name).chmod(pending.stat().st_mode & 0o777)
             self._install(manifest)
         return manifest
 
@@ -228,6 +231,11 @@ def stage_run(
 
     run = StageRun(workdir, stage, variant, fingerprint)
     run._description = {"fingerprint": fingerprint, **description}
+    if not force and not os.access(run.folder, os.W_OK) and _is_current(run):
+        run.up_to_date = True  # nothing has to be written for that, be it a lock
+        tell((fingerprint, run.manifest))
+        yield run
+        return
     existed = [path.exists() for path in (workdir, run.folder)]
     what = "-".join(filter(None, (name, *variant.values(), shard)))
     try:
@@ -235,7 +243,9 @@ def stage_run(
         about = {"stage": name, "variant": variant, "shard": shard}
         with lock(workdir, what, f"`llmi2i {name}`", about=about) as run._lock:
             _resume_publication(run)
-            run.up_to_date = not force and _still_current(run, inputs)
+            run.up_to_date = not force and _is_current(run)
+            if run.up_to_date:
+                _refresh_times(run, inputs)
             if not run.up_to_date:
                 verify(workdir, *stage.inputs_of(variant), *also_reads)
                 if not resumable:
@@ -292,19 +302,21 @@ def _resume_publication(run: StageRun) -> None:
             run._install(pending, again=True)
 
 
-def _still_current(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> bool:
+def _is_current(run: StageRun) -> bool:
+    """Whether the result that is there is that of this run, which then has its manifest."""
     manifest = read_manifest(run.manifest_path)
     if manifest is None or manifest["fingerprint"] != run.fingerprint:
         return False
     if output_changes(run.workdir, run.stage, manifest) is not None:
         return False
-    _refresh_times(run, manifest, inputs)
     run.manifest = manifest
     return True
 
 
-def _refresh_times(run: StageRun, manifest: dict[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> None:
+def _refresh_times(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> None:
     """Give outputs that are up to date a time after their inputs', so that make, too, sees them as up to date."""
+    assert run.manifest is not None  # it is current
+    manifest = run.manifest
     newest_input = max((entry["mtime_ns"] for entry in inputs.values()), default=0)
     files = [run.folder / name for name in manifest["outputs"]]
     folders = {run.folder / Path(name).parts[0] for name in manifest["outputs"]}  # directories are targets, too

@@ -371,6 +371,39 @@ def test_an_input_that_may_not_be_read(work, monkeypatch):
         raise AssertionError("not reached")
 
 
+def test_what_is_up_to_date_can_be_had_where_nothing_can_be_written(work, monkeypatch):
+    assert fuse(work)
+    later = (work / "fuse/interactions.parquet").stat().st_mtime_ns + SECOND
+    os.utime(work / "filter/scored.parquet", ns=(later, later))
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for change in ("mkdir", "touch", "write_text", "replace", "unlink"):
+        monkeypatch.setattr(Path, change, refuse)
+    with stage_run(work, "fuse", options={}) as run:
+        assert run.up_to_date
+        assert (run.manifest or {})["choice"] == "best"
+    for asked in ({"options": {"n": 2}}, {"options": {}, "force": True}):
+        with pytest.raises(WorkdirError, match="cannot be read or written"), stage_run(work, "fuse", **asked):
+            raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_an_output_is_for_the_umask_to_say(work, umask, mode):
+    former = os.umask(umask)
+    try:
+        with stage_run(work, "sft-gen", options={}) as run:
+            weights = run.output("model/weights")
+            weights.parent.mkdir()
+            weights.touch(0o600)
+            run.publish()
+    finally:
+        os.umask(former)
+    assert (work / "sft-gen/model/weights").stat().st_mode & 0o777 == mode
+
+
 # --- kills ----------------------------------------------------------------------------------------------------------
 
 
