@@ -14,6 +14,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", str(len(os.sched_getaffinity(0))))  #
 os.environ["HF_HUB_OFFLINE"] = "1"  # a model that is not on the disk is an error at once, not an attempt to fetch it
 
 from llmi2i_cli.__main__ import main
+from llmi2i_cli.runs.pipeline import maker_of
 
 # The whole pipeline with settings that take seconds. Order matters: each stage reads what came before.
 TINY_STAGES: tuple[tuple[str, ...], ...] = (
@@ -41,6 +42,13 @@ def run(*arguments: object) -> int:
 
         torch.set_num_threads(1)
     return main([str(argument) for argument in arguments])
+
+
+def as_own(workdir: Path, path: str) -> None:
+    """Make an artifact the user's own, so that it may be changed: without its manifest nothing is known of it."""
+    maker = maker_of(path)
+    assert maker is not None
+    maker.manifest_path(workdir).unlink()
 
 
 @pytest.fixture(scope="session")

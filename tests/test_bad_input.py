@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.files.tables import write_table
-from tests.conftest import run
+from llmi2i_cli.runs.pipeline import maker_of
+from tests.conftest import as_own, run
 
 FUSED_SWING = ("--model", "swing", "--data", "fused")
 # Each stage with the artifacts it reads besides prepare/, and the command that makes them.
@@ -100,10 +102,90 @@ def test_before_the_stage_that_makes_its_input(workdir, capsys, stage, path):
 # --- damaged and foreign artifacts ----------------------------------------------------------------------------------
 
 
+def rot(file):
+    """Turn one bit in the middle of a file, as a disk does: neither its size nor its time tell of it."""
+    stat, content = file.stat(), bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def one_file(workdir, path):
+    """A file of an artifact: the largest one of a checkpoint."""
+    place = workdir / path
+    return max(place.iterdir(), key=lambda file: file.stat().st_size) if place.is_dir() else place
+
+
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [
+        *((stage, path + "/" * path.endswith("model")) for stage, reads in READS.items() for path in reads),
+        (("filter", "--include-real"), "prepare/interactions.parquet"),
+        (("fuse",), "prepare/users.parquet"),
+        (("train-i2i", "--model", "bm25"), "prepare/items.parquet"),
+    ],
+)
+def test_what_is_read_has_to_be_what_was_written(workdir, capsys, stage, path):
+    file, maker = one_file(workdir, path), maker_of(path)
+    assert maker is not None
+    rot(file)
+    before = contents(workdir)
+    status, error = failure(capsys, *stage, "--force", "-w", workdir)
+    assert status == 1
+    told = f"is damaged or was changed after `{maker.command}` wrote it"
+    assert f"Error: {file} {told}: run `{maker.command} -w {workdir} --force`" in error
+    assert contents(workdir) == before
+
+
+@pytest.mark.parametrize("path", ["i2i/swing-fused.parquet", "prepare/items.parquet", "prepare/interactions.parquet"])
+def test_what_is_recommended_rests_on_what_was_written(workdir, tmp_path, capsys, path):
+    rot(workdir / path)
+    user = pl.read_parquet(workdir / "prepare/users.parquet")["user_id"][0]
+    (tmp_path / "users").write_text(user)
+    status, error = failure(capsys, "recommend", *FUSED_SWING, "--file", tmp_path / "users", "-w", workdir)
+    assert (status, f"{workdir / path} is damaged or was changed" in error) == (1, True)
+    if path == "prepare/interactions.parquet":
+        return
+    item = pl.read_parquet(workdir / "synthesize/candidates.parquet")["item_id"][0]
+    status, error = failure(capsys, "recommend", *FUSED_SWING, "--item", item, "-w", workdir)
+    assert (status, f"{workdir / path} is damaged or was changed" in error) == (1, True)
+
+
+def test_figures_that_are_shown_again_are_those_that_were_written(workdir, capsys):
+    rot(workdir / "evaluate/swing-fused-test.json")
+    status = run("evaluate", *FUSED_SWING, "--baseline", "real", "-w", workdir)
+    assert (status, "swing-fused-test.json is damaged or was changed" in capsys.readouterr().err) == (1, True)
+
+
+def test_a_discriminator_whose_calibration_is_gone(workdir, capsys):
+    path = workdir / "sft-disc/model/calibration.json"
+    path.unlink()
+    status, error = failure(capsys, "filter", "--include-real", "-w", workdir)
+    assert (status, f"{path} is missing: run `llmi2i sft-disc -w {workdir} --force`" in error) == (1, True)
+
+
+def test_an_artifact_of_the_users_own_is_used_as_it_is(workdir, capsys):
+    path = workdir / "synthesize/candidates.parquet"
+    write_table(pl.read_parquet(path).filter(pl.col("rank") == 1), path)
+    status, error = failure(capsys, "filter", "-w", workdir)
+    assert (status, f"or remove {workdir}/synthesize/manifest.json to use the file as it is" in error) == (1, True)
+    as_own(workdir, "synthesize/candidates.parquet")
+    assert run("filter", "-w", workdir) == 0
+    assert set(pl.read_parquet(workdir / "filter/scored.parquet")["rank"]) == {1}
+
+
+def test_a_damaged_manifest_vouches_for_nothing(workdir, capsys):
+    manifest = workdir / "synthesize/manifest.json"
+    manifest.write_text("{")
+    status, error = failure(capsys, "filter", "--force", "-w", workdir)
+    assert (status, f"{manifest} is damaged: run `llmi2i synthesize -w {workdir} --force`" in error) == (1, True)
+
+
 @pytest.mark.parametrize(("stage", "path"), TABLES)
 @pytest.mark.parametrize("damage", ["truncated", "binary", "other columns", "other types"])
 def test_a_damaged_or_foreign_table(workdir, capsys, stage, path, damage):
     table = workdir / path
+    as_own(workdir, path)
     if damage == "truncated":
         table.write_bytes(table.read_bytes()[:-100])
     elif damage == "binary":
@@ -126,6 +208,7 @@ def test_a_damaged_or_foreign_table(workdir, capsys, stage, path, damage):
 @pytest.mark.parametrize("damage", OF_CHECKPOINTS)
 def test_a_damaged_or_foreign_checkpoint(workdir, capsys, stage, model, damage):
     folder = workdir / model / "model"
+    as_own(workdir, f"{model}/model/")
     card, weights = folder / "llmi2i.json", folder / "model.safetensors"
     if damage == "no card":
         card.unlink()
@@ -149,6 +232,7 @@ def test_a_damaged_or_foreign_checkpoint(workdir, capsys, stage, model, damage):
 
 def test_a_discriminator_without_its_buckets(workdir, capsys):
     path = workdir / "sft-disc/model/feature_buckets.json"
+    as_own(workdir, "sft-disc/model/")
     path.write_text(path.read_text()[:20])
     status, error = failure(capsys, "filter", "-w", workdir)
     assert (status, "run `llmi2i sft-disc" in error) == (1, True)
@@ -156,6 +240,7 @@ def test_a_discriminator_without_its_buckets(workdir, capsys):
 
 def test_artifacts_of_another_log(workdir, capsys, tmp_path):
     candidates = workdir / "synthesize/candidates.parquet"
+    as_own(workdir, "synthesize/candidates.parquet")
     write_table(pl.read_parquet(candidates).with_columns(user_id="stranger-" + pl.col("user_id")), candidates)
     status, error = failure(capsys, "filter", "-w", workdir)
     assert status == 1

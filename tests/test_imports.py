@@ -14,8 +14,8 @@ import llmi2i_cli
 PACKAGE = Path(llmi2i_cli.__file__).parent
 
 # Which rooms of the package a room may import from. A room is a folder or a module of the top level; everything may
-# import errors, the tables of choices and the package's version.
-ANYWHERE = {"", "choices", "errors"}
+# import errors, the tables of choices, the decorator of kernels and the package's version.
+ANYWHERE = {"", "choices", "compiled", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli", "runs"},
     "cli": {"refit", "stages", "llm", "runs"},
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "runs": {"files"},
     "files": set(),
     "choices": set(),
+    "compiled": set(),
     "errors": set(),
     "": set(),
 }

@@ -74,7 +74,9 @@ def test_tail_shares_are_of_candidates_and_not_of_items(tmp_path):
             "is_train_tail": [True, False, False],
         }
     )
-    candidates = pl.DataFrame({"user_id": "u", "item_id": ["a", "b", "c", "c"], "rank": 1, "logprob": 0.0})
+    candidates = pl.DataFrame(
+        {"user_id": ["u", "u", "u", "v"], "item_id": ["a", "b", "c", "c"], "rank": 1, "logprob": 0.0}
+    )
     for folder, name, table, schema in (
         ("prepare", "items", items, ITEMS),
         ("synthesize", "candidates", candidates, CANDIDATES),

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
 
-def status(workdir: Workdir = WORKDIR, as_json: AsJson = False) -> None:
+def status(
+    workdir: Workdir = WORKDIR,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the contents of all files, not their sizes and times alone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show which stages are done, running (and how far), stale (and why), interrupted or missing.
 
     Example: llmi2i status -w work
     """
     from llmi2i_cli.stages.status import status
 
-    rows = status(workdir)
+    rows = status(workdir, verify=verify)
     if as_json:
         print_json(rows)
         return

@@ -14,6 +14,7 @@ import polars as pl
 from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.documents import parse_json
 
 
 class JsonLinesFile:
@@ -87,11 +88,9 @@ def is_json_lines(lines: Sequence[str]) -> bool:
 def parse_object(line: str, *, python_literals: bool) -> dict[str, Any] | None:
     """The object of a line, of JSON or, with `python_literals`, as Python writes it; None when there is none."""
     try:
-        found = json.loads(line)
+        found = parse_json(line)
     except ValueError:
         found = _parse_literal(line) if python_literals else None
-    except RecursionError:
-        found = None
     return found if isinstance(found, dict) else None
 
 

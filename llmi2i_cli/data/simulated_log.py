@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.data.simulated_catalogue import COMPLEMENTS, STYLES_PER_CATEGORY, SimulatedCatalogue
 
 FEWEST_PER_USER = 3
@@ -111,7 +112,7 @@ def simulate_block(
 # --- compiled ---------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _mix(value: Any) -> Any:
     """The output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -119,14 +120,14 @@ def _mix(value: Any) -> Any:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _random(state: Any) -> float:
     """The next number in [0, 1) of a stream; `state` is uint64 (1,)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     return (_mix(state[0]) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _pick(state: Any, shares: Any) -> int:
     """An index by its cumulative share."""
     number = _random(state)
@@ -136,7 +137,7 @@ def _pick(state: Any, shares: Any) -> int:
     return index
 
 
-@njit(cache=True)
+@compiled()
 def _draw(state: Any, cumulative: Any, low: int, high: int) -> int:
     """A place in ``low .. high - 1`` by popularity."""
     weight = cumulative[low] + _random(state) * (cumulative[high] - cumulative[low])
@@ -150,7 +151,7 @@ def _draw(state: Any, cumulative: Any, low: int, high: int) -> int:
     return low
 
 
-@njit(cache=True)
+@compiled()
 def _drift(state: Any, interest: int, cumulative: Any, cluster_of: Any, cluster_start: Any, complements: Any) -> int:
     """Where an interest moves: to its style in a complement of its category, or anywhere."""
     if _random(state) < DRIFT_TO_COMPLEMENT:
@@ -162,7 +163,7 @@ def _drift(state: Any, interest: int, cumulative: Any, cluster_of: Any, cluster_
     return cluster_of[_draw(state, cumulative, 0, len(cluster_of))]
 
 
-@njit(cache=True)
+@compiled()
 def _fill_times(state: Any, times: Any) -> None:
     """Increasing times of one user, from the arrival to the end of the period."""
     n = len(times)
@@ -185,7 +186,7 @@ def _fill_times(state: Any, times: Any) -> None:
         times[i] = START_MS + min(int(now), DURATION_MS - n + i)
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _simulate(
     first: int,
     offsets: Any,
@@ -234,7 +235,7 @@ def _simulate(
         _fill_times(state, times[start:end])
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _contains(places: Any, start: int, end: int, place: int) -> bool:
     for i in range(start, end):  # noqa: SIM110, Numba has no any() of a generator
         if places[i] == place:

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.compiled import compiled
 
 NOT_RANKED = 0
 
@@ -129,7 +130,7 @@ def coverage(ranked: NDArray[np.int32], k: int, n_items: int) -> float:
     return float(seen[:n_items].sum() / n_items) if n_items else 0.0
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _rank_of_targets(
     ranked: NDArray[np.int32], target_ptr: NDArray[np.int64], target_items: NDArray[np.int32]
 ) -> NDArray[np.int32]:

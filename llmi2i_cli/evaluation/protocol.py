@@ -82,6 +82,15 @@ class Chosen:
     tried: Mapping[Lookup, float] = field(default_factory=dict)
 
 
+def lookup_of(protocol: Mapping[str, Any]) -> Lookup:
+    """The lookup in what `Protocol.as_json` has told of an index. ValueError if there is none that can be used."""
+    recent: Any = protocol.get("recent")
+    decay: Any = protocol.get("decay")
+    if type(recent) is not int or recent < 1 or type(decay) not in (int, float) or not 0 < decay <= 1:
+        raise ValueError(f"recent {recent!r}, decay {decay!r}")
+    return Lookup(recent, decay)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What stands beside a model's figures.

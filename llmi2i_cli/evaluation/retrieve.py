@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, ranking_key, tie_ranks
 from llmi2i_cli.i2i.selection import offer, sort_descending
 
@@ -117,7 +118,7 @@ def rank_one(
     return ids[:found], scores[:found]
 
 
-@njit(cache=True)
+@compiled()
 def _address_bits(additions: int, n_items: int) -> Any:
     """Address bits of the hash table: 2**bits slots are at least 4 x `additions`, or one for every item."""
     bits = 4
@@ -126,7 +127,7 @@ def _address_bits(additions: int, n_items: int) -> Any:
     return np.uint64(bits)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _slot_of(item: int, slot_items: NDArray[np.int32], bits: Any) -> Any:
     """The slot that holds `item`, or the free one where it belongs (linear probing).
 
@@ -139,7 +140,7 @@ def _slot_of(item: int, slot_items: NDArray[np.int32], bits: Any) -> Any:
     return slot
 
 
-@njit(cache=True)
+@compiled()
 def _sum_and_rank(
     neighbour_ids: NDArray[np.int32],
     neighbour_scores: NDArray[np.float32],
@@ -201,7 +202,7 @@ def _sum_and_rank(
     return size, n_retrieved
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _retrieve_all(
     neighbour_ids: NDArray[np.int32],
     neighbour_scores: NDArray[np.float32],
@@ -249,7 +250,7 @@ def _retrieve_all(
             ids[query, size:] = EMPTY
 
 
-@njit(cache=True)
+@compiled()
 def _rank_one(
     neighbour_ids: NDArray[np.int32],
     neighbour_scores: NDArray[np.float32],

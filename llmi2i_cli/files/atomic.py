@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Iterator
@@ -20,6 +21,30 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_in_place(source: Path, target: Path) -> None:
+    """Rename a file or a directory to `target`: whoever opens that finds what was there or what now is, whole.
+
+    A directory that was there is then at `source`. Where the file system cannot exchange two names (NFS), there is a
+    moment between two renames in which nothing is at `target`.
+    """
+    if not target.is_dir():
+        source.replace(target)
+    elif not _exchange(source, target):
+        former = source.with_name(f"{source.name}.former")
+        target.replace(former)
+        source.replace(target)
+        former.replace(source)
+
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's <fcntl.h> and <linux/fs.h>
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    return rename is not None and not rename(AT_FDCWD, bytes(one), AT_FDCWD, bytes(other), RENAME_EXCHANGE)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -39,11 +39,6 @@ def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
     return frame.select(list(schema))
 
 
-def read_table(path: Path, schema: Schema, remedy: str) -> pl.DataFrame:
-    """`scan_table`, collected; rows keep the file's order."""
-    return collect_table(scan_table(path, schema, remedy), path, remedy)
-
-
 def collect_table(frame: pl.LazyFrame, path: Path, remedy: str) -> pl.DataFrame:
     """Read what a lazy frame on `path` asks for; damage that the file's header did not show is an ArtifactError."""
     try:

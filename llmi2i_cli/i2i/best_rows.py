@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_rank_of_key, tie_ranks
 from llmi2i_cli.i2i.selection import keep_largest
 
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
         return cls(item_order, ranks, np.argsort(ranks), neighbours.ids, neighbours.scores)
 
 
-@njit(cache=True)
+@compiled()
 def write_best(item: int, totals: NDArray[np.float64], touched: NDArray[np.int32], rows: Rows) -> None:
     """Write the row of `item`: the positive totals, best first, its own left out. Resets `totals` to 0.
 

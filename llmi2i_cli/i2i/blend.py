@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.choices.blends import weights_of
 from llmi2i_cli.choices.models import BlendOptions
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.i2i.slices import run_slices
@@ -47,7 +47,7 @@ def scale_of(part: Neighbours) -> float:
     return float(highest[highest > 0].mean()) if (highest > 0).any() else 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _sum_rows(first_item: int, last_item: int, ids: NDArray[np.int32], scores: NDArray[np.float64], rows: Rows) -> None:
     """Sum what the parts say of the neighbours of first_item .. last_item - 1 and write the best."""
     totals = np.zeros(len(ids), np.float64)

@@ -8,10 +8,11 @@ the same neighbours with less.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.faiss_search import approximate_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, ranking_key, tie_ranks
 from llmi2i_cli.i2i.selection import offer, sort_descending
@@ -110,7 +111,7 @@ def largest_of_rows(
     return ids, best
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _select(
     products: NDArray[np.float32],
     tie_rank: NDArray[np.int32],

@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib.util
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_ranks
 from llmi2i_cli.i2i.selection import offer, sort_descending
@@ -77,7 +78,7 @@ def approximate_neighbours(
     return neighbours
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _write_rows(
     items: NDArray[np.int32],
     found: NDArray[np.int32],

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.compiled import compiled
 
 
 class Incidence(NamedTuple):
@@ -94,7 +94,7 @@ def incidence(histories: Histories, *, repeats: Literal["max", "sum"]) -> Incide
     return Incidence(user_order, item_order, user_ptr, user_items, weights, *_transpose(user_ptr, user_items, n_items))
 
 
-@njit(cache=True)
+@compiled()
 def _transpose(
     ptr: NDArray[np.int64], columns: NDArray[np.int32], n_columns: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
@@ -116,7 +116,7 @@ def _transpose(
     return column_ptr, rows, entries
 
 
-@njit(cache=True)
+@compiled()
 def _merge_repeats(
     ptr: NDArray[np.int64], columns: NDArray[np.int32], weights: NDArray[np.float32], add: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

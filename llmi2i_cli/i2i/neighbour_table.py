@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.indices import with_index
 from llmi2i_cli.artifacts.schemas import NEIGHBOURS, collect_artifact, scan_artifact
+from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.files.tables import lazily, sink_blocks, writing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
+from llmi2i_cli.runs.pipeline import producer_of
 
 ROWS_AT_ONCE = 1 << 22
 JSON_LINE = {"item_id": pl.String, "neighbour_ids": pl.List(pl.String), "scores": pl.List(pl.Float32)}
@@ -85,18 +87,26 @@ def read_neighbours(
     ArtifactError : the file is missing (the message names the command that makes it), damaged, or of another catalogue
     """
     path = f"i2i/{model}-{data}.parquet"
-    table = scan_artifact(workdir, path, NEIGHBOURS)
+    table = scan_artifact(workdir, path)
     if top_k is not None:
         table = table.filter(pl.col("rank") <= top_k)
     return from_table(collect_artifact(table, workdir, path), item_ids, source=path)
 
 
 def from_table(table: pl.DataFrame, item_ids: pl.Series, *, source: str) -> Neighbours:
-    """The arrays of a table of neighbours; ArtifactError if it names an item that is not in `item_ids`."""
+    """The arrays of a table of neighbours.
+
+    ArtifactError if it names an item that is not in `item_ids`, or an item's ranks are not 1, 2, 3, ...
+    """
     rows = _indices(table, "item_id", item_ids, source)
     places = table["rank"].to_numpy().astype(np.int64) - 1
-    neighbours = Neighbours.empty(len(item_ids), int(places.max(initial=-1)) + 1)
-    neighbours.ids[rows, places] = _indices(table, "neighbour_id", item_ids, source)
+    counts = np.bincount(rows, minlength=len(item_ids))
+    neighbours = Neighbours.empty(len(item_ids), int(counts.max(initial=0)))
+    inside = (places >= 0) & (places < counts[rows])
+    neighbours.ids[rows[inside], places[inside]] = _indices(table, "neighbour_id", item_ids, source)[inside]
+    if len(wrong := np.flatnonzero((neighbours.ids != EMPTY).sum(1) < counts)):
+        item = item_ids[int(wrong[0])]
+        raise ArtifactError(f"{source}: the ranks of item {item!r} are not 1, 2, 3, ...: run `{producer_of(source)}`")
     neighbours.scores[rows, places] = table["score"].to_numpy()
     return neighbours
 

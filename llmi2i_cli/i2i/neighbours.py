@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from llmi2i_cli.compiled import compiled
 
 TIE_SEED = 42
 EMPTY = -1
@@ -55,7 +56,7 @@ def tie_ranks(n_items: int, seed: int = TIE_SEED) -> NDArray[np.int32]:
     return np.random.default_rng(seed).permutation(n_items).astype(np.int32)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def ranking_key(score: float, tie_rank: int) -> Any:
     """One uint64 that sorts like (score rounded to a relative 1e-6, -tie_rank); `score` must be finite.
 
@@ -70,7 +71,7 @@ def ranking_key(score: float, tie_rank: int) -> Any:
     return (rounded << np.uint64(32)) | np.uint64(0xFFFFFFFF - tie_rank)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def tie_rank_of_key(key: Any) -> Any:
     """The tie rank that `ranking_key` put into the lower half of `key`."""
     return np.int64(0xFFFFFFFF) - np.int64(key & np.uint64(0xFFFFFFFF))

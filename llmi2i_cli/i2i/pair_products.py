@@ -6,9 +6,9 @@ s(i, j) = sum over u of w_ui w_uj
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.incidence import Incidence
 
 
@@ -38,7 +38,7 @@ class PairProducts:
         return products.astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _products_of_pairs(
     log: Incidence,
     weights: NDArray[np.float64],

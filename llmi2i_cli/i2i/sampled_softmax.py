@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from llmi2i_cli.compiled import compiled
 
 
 def sampled_softmax_loss(
@@ -61,7 +62,7 @@ class _SampledSoftmax(torch.autograd.Function):
         return vector_gradient * gradient, table_gradient * gradient, None, None
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _loss_and_gradients(
     vectors: NDArray[np.float32],
     table: NDArray[np.float32],

@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from llmi2i_cli.compiled import compiled
 
 SMALL = 16  # keys that insertion sorts as fast as partitions would
 
 
-@njit(cache=True)
-def offer(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key: Any, position: int) -> int:
+@compiled()
+def offer(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key: Any, position: Any) -> int:
     """Keep `key` if it is among the best ``len(keys)`` so far; returns the new size.
 
     Parameters
@@ -42,7 +43,7 @@ def offer(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key
     return size
 
 
-@njit(cache=True)
+@compiled()
 def sort_descending(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int) -> None:
     """Turn the heap into a list with the largest key first, in place."""
     for end in range(size - 1, 0, -1):
@@ -51,7 +52,7 @@ def sort_descending(keys: NDArray[np.uint64], positions: NDArray[np.int32], size
         _sift_down(keys, positions, end, key, position)
 
 
-@njit(cache=True)
+@compiled()
 def keep_largest(keys: NDArray[np.uint64], n: int, k: int) -> None:
     """Bring the `k` largest of the first `n` keys to the front, in any order but for the k-th, which stands last.
 
@@ -86,7 +87,7 @@ def keep_largest(keys: NDArray[np.uint64], n: int, k: int) -> None:
         keys[place] = key
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _sift_down(keys: NDArray[np.uint64], positions: NDArray[np.int32], size: int, key: Any, position: int) -> None:
     """Put `key` in the place of the root and restore the heap of the first `size` places."""
     place = 0

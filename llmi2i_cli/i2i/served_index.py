@@ -27,17 +27,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numba import njit
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.files.open_folder import OpenFolder
+from llmi2i_cli.i2i.mapped_arrays import advise_random, mapped, mapped_text, read_ahead
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
 
 FORMAT, VERSION = "llmi2i-index", 2
@@ -59,29 +61,44 @@ class ServedIndex:
 
     @classmethod
     def open(cls, directory: Path) -> ServedIndex:
-        """Open what `write_served_index` wrote. ArtifactError if it is missing, damaged or of another format."""
+        """Open what `write_served_index` wrote. ArtifactError if it is missing, damaged or of another format.
+
+        An index that is replaced meanwhile is opened as it was or as it now is, never in parts of both.
+        """
         try:
-            meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
-            if meta.get("format") != FORMAT or meta.get("version") != VERSION:
-                raise ValueError(f"format {meta.get('format')!r} version {meta.get('version')!r}")
-            n_items = meta["n_items"]
-            index = cls(
-                directory,
-                _mapped(directory / "neighbours.npy", _record(meta["top_k"]), n_items),
-                _mapped(directory / "tie_ranks.npy", np.int32, n_items),
-                _mapped(directory / "id_offsets.npy", np.int64, n_items + 1),
-                _mapped(directory / "id_hashes.npy", np.uint64, n_items),
-                _mapped(directory / "id_rows.npy", np.int32, n_items),
-                _mapped_text(directory / "id_text.bin"),
-            )
-            if len(index.id_text) != index.id_offsets[-1]:
-                raise ValueError(f"id_text.bin has {len(index.id_text)} bytes instead of {index.id_offsets[-1]}")
+            with OpenFolder(directory) as folder:
+                try:
+                    index = cls._of(folder)
+                except Exception:
+                    if folder.was_replaced():
+                        return cls.open(directory)
+                    raise
         except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
                 f"{directory} is no index of this version ({error}): "
                 "run `llmi2i export-index --format mmap --force` again"
             ) from error
-        _advise_random(index.records)
+        advise_random(index.records)
+        return index
+
+    @classmethod
+    def _of(cls, folder: OpenFolder) -> ServedIndex:
+        with folder.open("meta.json") as file:
+            meta = parse_json(file.read().decode())
+        if meta.get("format") != FORMAT or meta.get("version") != VERSION:
+            raise ValueError(f"format {meta.get('format')!r} version {meta.get('version')!r}")
+        n_items = meta["n_items"]
+        index = cls(
+            folder.path,
+            mapped(folder, "neighbours.npy", _record(meta["top_k"]), n_items),
+            mapped(folder, "tie_ranks.npy", np.int32, n_items),
+            mapped(folder, "id_offsets.npy", np.int64, n_items + 1),
+            mapped(folder, "id_hashes.npy", np.uint64, n_items),
+            mapped(folder, "id_rows.npy", np.int32, n_items),
+            mapped_text(folder, "id_text.bin"),
+        )
+        if len(index.id_text) != index.id_offsets[-1]:
+            raise ValueError(f"id_text.bin has {len(index.id_text)} bytes instead of {index.id_offsets[-1]}")
         return index
 
     @property
@@ -114,7 +131,7 @@ class ServedIndex:
         """The neighbours of these items, (len(rows), k), copied into memory; none where a row is -1 (`UNKNOWN`)."""
         if len(rows) and not UNKNOWN <= rows.min() <= rows.max() < self.n_items:
             raise IndexError(f"rows from {rows.min()} to {rows.max()} of an index of {self.n_items} items")
-        _read_ahead(self.records, rows)
+        read_ahead(self.records, rows)
         found = Neighbours.empty(len(rows), self.records.dtype["ids"].shape[0])
         damaged = _gather(self.records["ids"], self.records["scores"], rows, found.ids, found.scores)
         if damaged != FINE:
@@ -182,60 +199,7 @@ def _hash(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def _mapped(path: Path, dtype: DTypeLike, length: int) -> NDArray:
-    """A plain view of a mapped file: indexing a np.memmap itself costs microseconds each time."""
-    array = np.load(path, mmap_mode="r")
-    if array.shape != (length,) or array.dtype != np.dtype(dtype):
-        raise ValueError(f"{path.name} has shape {array.shape} and type {array.dtype}")
-    return np.asarray(array)
-
-
-def _mapped_text(path: Path) -> NDArray[np.uint8]:
-    if path.stat().st_size == 0:  # cannot be mapped
-        return np.zeros(0, np.uint8)
-    return np.asarray(np.memmap(path, np.uint8, "r"))
-
-
-def _mapping(records: NDArray[np.void]) -> mmap.mmap | None:
-    """What holds the pages of a mapped array, where the system takes advice about them."""
-    mapping = getattr(records.base, "_mmap", None)
-    return mapping if hasattr(mmap, "MADV_WILLNEED") else None
-
-
-def _advise_random(records: NDArray[np.void]) -> None:
-    """Without the advice each record would bring dozens of pages that nobody asks for."""
-    if mapping := _mapping(records):
-        mapping.madvise(mmap.MADV_RANDOM)
-
-
-def _read_ahead(records: NDArray[np.void], rows: NDArray[np.int32]) -> None:
-    """Have the pages of these records read side by side: touching one after the other waits for the disk each time."""
-    if mapping := _mapping(records):
-        header_bytes = len(mapping) - records.nbytes
-        for begin, end in _page_ranges(rows, header_bytes, records.itemsize, mmap.PAGESIZE).tolist():
-            mapping.madvise(mmap.MADV_WILLNEED, begin, end - begin)
-
-
-@njit(cache=True)
-def _page_ranges(rows: NDArray[np.int32], header_bytes: int, record_bytes: int, page_bytes: int) -> NDArray[np.int64]:
-    """Where the records of `rows` lie, int64 (n, 2): from and to which byte, in whole pages, ascending and apart."""
-    ranges = np.empty((len(rows), 2), np.int64)
-    n = 0
-    for row in np.sort(rows):
-        if row == UNKNOWN:
-            continue
-        first_byte = header_bytes + np.int64(row) * record_bytes
-        begin = first_byte // page_bytes * page_bytes
-        end = (first_byte + record_bytes + page_bytes - 1) // page_bytes * page_bytes
-        if n and begin <= ranges[n - 1, 1]:
-            ranges[n - 1, 1] = end
-        else:
-            ranges[n] = begin, end
-            n += 1
-    return ranges[:n]
-
-
-@njit(cache=True)
+@compiled()
 def _find(
     hashes: NDArray[np.uint64],
     text: NDArray[np.uint8],
@@ -270,7 +234,7 @@ def _find(
     return FINE
 
 
-@njit(cache=True)
+@compiled()
 def _gather(
     all_ids: NDArray[np.int32],
     all_scores: NDArray[np.float32],

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -94,7 +94,7 @@ def _frequent_users(log: Incidence, weights: NDArray[np.float64]) -> NDArray[np.
     return frequent
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _rank_rows(first_item: int, last_item: int, vectors: _Vectors, smallest: float, rows: Rows) -> None:
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
     log, weights = vectors.log, vectors.weights
@@ -128,17 +128,17 @@ def _rank_rows(first_item: int, last_item: int, vectors: _Vectors, smallest: flo
         write_best(item, total, touched[:n_touched], rows)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _divisor(item: int, other: int, vectors: _Vectors) -> float:
     return vectors.norms[item] * vectors.norms[other] + vectors.shrinkage
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _least_divisor(item: int, vectors: _Vectors) -> float:
     return vectors.norms[item] * vectors.least_norm + vectors.shrinkage
 
 
-@njit(cache=True)
+@compiled()
 def _to_come(item: int, left: int, vectors: _Vectors) -> tuple[float, int]:
     """What the frequent users from `left` on can add to any sum at most, and in how many steps."""
     reach, steps = 0.0, 0
@@ -151,7 +151,7 @@ def _to_come(item: int, left: int, vectors: _Vectors) -> tuple[float, int]:
     return reach, steps
 
 
-@njit(cache=True)
+@compiled()
 def _kth_best(
     item: int,
     reach: float,
@@ -173,7 +173,7 @@ def _kth_best(
     return 0.0
 
 
-@njit(cache=True)
+@compiled()
 def _complete(
     item: int,
     left: int,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.bits import count_ones, lowest_one
 from llmi2i_cli.i2i.incidence import Incidence
@@ -56,7 +56,7 @@ class Members(NamedTuple):
     heavy: NDArray[np.uint64]
 
 
-@njit(cache=True)
+@compiled()
 def heavy_items(log: Incidence) -> NDArray[np.uint64]:
     """Bit i is set where the user has item i, one of the `N_HEAVY` most popular; uint64 (n_users,)."""
     heavy = np.zeros(len(log.user_ptr) - 1, np.uint64)
@@ -66,7 +66,7 @@ def heavy_items(log: Incidence) -> NDArray[np.uint64]:
     return heavy
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def rank_rows(
     first_item: int,
     last_item: int,
@@ -120,7 +120,7 @@ def rank_rows(
         write_best(item, totals, touched[:n_touched], rows)
 
 
-@njit(cache=True)
+@compiled()
 def _add_base(
     user: int, share: float, log: Incidence, base: float, cells: NDArray, touched: NDArray[np.int32], n_touched: int
 ) -> int:
@@ -137,7 +137,7 @@ def _add_base(
     return n_touched
 
 
-@njit(cache=True)
+@compiled()
 def _lists(cells: NDArray, touched: NDArray[np.int32]) -> NDArray[np.int32]:
     """Room for a list of users for each item touched, all of them empty."""
     n = 0
@@ -148,7 +148,7 @@ def _lists(cells: NDArray, touched: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.empty(n, np.int32)
 
 
-@njit(cache=True)
+@compiled()
 def _add_excess(
     item: int,
     n_members: int,
@@ -234,7 +234,7 @@ def _add_excess(
             gains[k] = 0
 
 
-@njit(cache=True)
+@compiled()
 def _weight(user: int, item: int, log: Incidence) -> float:
     """The weight of an interaction that is there."""
     if len(log.weights) == 0:

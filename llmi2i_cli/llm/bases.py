@@ -20,6 +20,7 @@ import torch
 
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
+from llmi2i_cli.files.documents import read_json
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.llm.item_model import ItemModel, RaggedTokens, TokenLayout
 from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, Preset, TrainingDefaults
@@ -162,10 +163,9 @@ def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTra
     try:
         llm, tokenizer = _read_model(spec, attn_implementation=implementation, dtype=torch.float32)
     except Exception as error:  # safetensors and tokenizers raise types of their own
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         known = ", ".join(PRESETS)
         raise ModelError(
-            f"{spec} is no causal language model that can be loaded ({reason}): "
+            f"{spec} is no causal language model that can be loaded ({_reason(error)}): "
             f"give a local directory, a hub id or a preset ({known})"
         ) from error
     if type(llm.config) in MODEL_FOR_MASKED_LM_MAPPING and not llm.config.is_decoder:
@@ -176,17 +176,33 @@ def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTra
 
 
 def _read_model(spec: str | Path, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer as transformers reads them; ValueError where it would make weights up."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """Model and tokenizer as transformers reads them; ValueError where it would make weights up.
+
+    Nothing that comes with a model is run: no modules beside it, and no pickles, which can hold code, too.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(spec)
-    llm, found = AutoModelForCausalLM.from_pretrained(spec, output_loading_info=True, **options)
+    AutoConfig.from_pretrained(spec, trust_remote_code=False)  # tells best what is wrong, and before weights are read
+    tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=False)
+    llm, found = AutoModelForCausalLM.from_pretrained(
+        spec, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
+    )
     if found["missing_keys"]:
         raise ValueError(f"the weights lack {', '.join(sorted(found['missing_keys'])[:3])}")
     return llm, tokenizer
+
+
+def _reason(error: Exception) -> str:
+    """Why a model could not be read, in a line."""
+    told = str(error).strip()
+    if "trust_remote_code" in told:
+        return "it needs code of its own, which llmi2i does not run"
+    if "model.safetensors" in told:
+        return "it has no model.safetensors, and llmi2i reads no weights that can hold code"
+    return told.splitlines()[0][:200] if told else type(error).__name__
 
 
 @torch.no_grad()
@@ -258,7 +274,7 @@ def save_checkpoint(model: ItemModel, base: Base, card: Card, item_ids: pl.Serie
 def read_card(directory: Path, item_ids: pl.Series, remedy: str) -> Card:
     """The card of a checkpoint; ArtifactError if it is damaged or belongs to another catalogue."""
     try:
-        values: dict[str, Any] = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(directory / CARD)
         card = Card(**values)
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(
@@ -278,7 +294,7 @@ def load_checkpoint(
     try:
         llm, tokenizer = _read_model(directory, attn_implementation=implementation)
     except Exception as error:  # safetensors and tokenizers raise types of their own
-        raise ArtifactError(f"{directory} is damaged ({type(error).__name__}): {remedy}") from error
+        raise ArtifactError(f"{directory} is damaged ({_reason(error)}): {remedy}") from error
     if llm.get_input_embeddings().num_embeddings != card.layout.size:
         raise ArtifactError(f"{directory}: its vocabulary does not fit its card: {remedy}")
     return llm, tokenizer, card

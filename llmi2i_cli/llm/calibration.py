@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import read_json
 
 SLOPES = (0.05, 20.0)  # outside it the candidates are hardly told apart, or fitted by chance without an error
 BINS = 10
@@ -49,8 +50,11 @@ class Calibration:
         if not path.exists():
             return cls()
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return cls(float(found["slope"]), float(found["intercept"]))
+            found = read_json(path)
+            slope, intercept = float(found["slope"]), float(found["intercept"])
+            if not 0 < slope < np.inf or not np.isfinite(intercept):
+                raise ValueError(f"slope {slope}, intercept {intercept}")
+            return cls(slope, intercept)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged: {remedy}") from error
 

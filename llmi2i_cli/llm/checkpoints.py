@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from safetensors.torch import load_model
 from torch import nn
+
+from llmi2i_cli.files.documents import parse_json
 
 COMPLETE = "complete"  # an empty file in a checkpoint that was written to the end
 
@@ -45,7 +46,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
 
 def logged_figures(log: Path, step: int) -> dict[str, float]:
     """What the evaluation after `step` found, as logged."""
-    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    entries = [parse_json(line) for line in log.read_text(encoding="utf-8").splitlines()]
     [found] = [entry for entry in entries if entry["step"] == step and "loss" not in entry]
     return {name: figure for name, figure in found.items() if name not in ("step", "epoch")}
 
@@ -56,7 +57,7 @@ def _truncate_log(log: Path, step: int) -> None:
     if log.exists() and step:
         for line in log.read_text(encoding="utf-8").splitlines():
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
             except ValueError:
                 continue  # the line that the kill cut short
             if entry["step"] <= step:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from llmi2i_cli.errors import InputError, ModelError, UsageError
+from llmi2i_cli.files.documents import read_json
 
 SHIPPED: Mapping[str, Path] = MappingProxyType(
     {path.stem: path for path in (Path(__file__).parent / "deepspeed").glob("*.json")}
@@ -34,7 +34,7 @@ def deepspeed_config(given: Path) -> str:
         raise ModelError("--deepspeed needs the package deepspeed: DS_BUILD_OPS=0 pip install deepspeed")
     path = SHIPPED.get(str(given), given)
     try:
-        stage = json.loads(path.read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage", 0)
+        stage = read_json(path).get("zero_optimization", {}).get("stage", 0)
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is no DeepSpeed configuration in JSON ({error}): correct it, or use zero2") from error
     if stage not in (0, 1, 2):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.features import Features
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import read_json
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Buckets:
     def load(cls, path: Path, remedy: str) -> Buckets:
         """Read what `save` wrote; ArtifactError if it is damaged."""
         try:
-            edges = json.loads(path.read_text(encoding="utf-8"))["edges"]
+            edges = read_json(path)["edges"]
             return cls({name: tuple(float(edge) for edge in inner) for name, inner in edges.items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} is missing or damaged: {remedy}") from error

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from llmi2i_cli.errors import WorkdirError
+from llmi2i_cli.files.documents import parse_json
 
 NOBODY: Mapping[str, Any] = {}
 
@@ -116,7 +117,7 @@ def _first_line(handle: TextIO) -> dict[str, Any]:
     """What the holder has told; nothing, if it has not yet or is just telling it."""
     handle.seek(0)
     try:
-        told = json.loads(handle.readline())
+        told = parse_json(handle.readline())
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -14,7 +14,9 @@ from types import UnionType
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.runs.pipeline import Stage
+from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.documents import read_json
+from llmi2i_cli.runs.pipeline import Stage, maker_of
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
 RECORDED_PACKAGES = ("torch", "transformers", "numpy", "numba", "polars", "implicit", "faiss-cpu")
@@ -34,7 +36,13 @@ FILE_KEYS: Mapping[str, type] = {"bytes": int, "mtime_ns": int, "digest": str}  
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE2b-128 of a file's contents, as hex."""
+    """BLAKE2b-128 of a file's contents, as hex. A process reads a file once for it, unless the file changes."""
+    stat = path.stat()
+    return _digest(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(path: Path, *_identity: int) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -67,7 +75,7 @@ def digests(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """A stage's manifest, or None when there is none or it cannot be read (the stage then counts as not done)."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (OSError, ValueError):
         return None
     if not _has(manifest, MANIFEST_KEYS):
@@ -88,31 +96,69 @@ def versions() -> dict[str, str]:
     return found
 
 
-def output_changes(workdir: Path, stage: Stage, manifest: Mapping[str, Any]) -> str | None:
+def output_changes(workdir: Path, stage: Stage, manifest: Mapping[str, Any], *, thoroughly: bool = False) -> str | None:
     """What is wrong with the outputs that `manifest` lists: the first one missing or changed, or None."""
     for name, entry in manifest["outputs"].items():
         path = workdir / stage.folder / name
         if not path.exists():
             return f"{stage.folder}/{name} is missing"
-        if not is_as_described(path, entry):
+        if not is_as_described(path, entry, thoroughly=thoroughly):
             return f"{stage.folder}/{name} was changed"
     return None
 
 
-def input_changes(manifest: Mapping[str, Any], workdir: Path) -> str | None:
+def input_changes(manifest: Mapping[str, Any], workdir: Path, *, thoroughly: bool = False) -> str | None:
     """The first input that is gone or differs from what the manifest's run has read, or None."""
     for name, entry in manifest["inputs"].items():
         path = workdir / name  # an absolute name stays as it is
         if not path.exists():
             return f"{name} is missing"
-        if not is_as_described(path, entry):
+        if not is_as_described(path, entry, thoroughly=thoroughly):
             return f"{name} changed"
     return None
 
 
-def is_as_described(path: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether a file has the contents that a manifest's `entry` tells; an unchanged size and time spare the digest."""
+def is_as_described(path: Path, entry: Mapping[str, Any], *, thoroughly: bool = False) -> bool:
+    """Whether a file has the contents that a manifest's `entry` tells.
+
+    An unchanged size and time spare the digest, unless it is to be looked at `thoroughly`: a disk that forgets changes
+    neither.
+    """
     stat = path.stat()
     if stat.st_size != entry["bytes"]:
         return False
-    return stat.st_mtime_ns == entry["mtime_ns"] or file_digest(path) == entry["digest"]
+    if stat.st_mtime_ns == entry["mtime_ns"] and not thoroughly:
+        return True
+    return file_digest(path) == entry["digest"]
+
+
+def verify(workdir: Path, *paths: str) -> None:
+    """See to it that artifacts, each by its path in the work directory, are whole and what their runs have written.
+
+    All files that the manifest lists of an artifact have to be there, with the digests that it tells. What has no
+    manifest is the user's own: nothing is known of it.
+
+    Raises
+    ------
+    ArtifactError : a file is missing or has other contents, or the manifest is damaged
+    """
+    for path in paths:
+        maker = maker_of(path)
+        if maker is None or not (manifest_path := maker.manifest_path(workdir)).exists():
+            continue
+        remedy = f"run `{maker.command} -w {workdir} --force`"
+        manifest = read_manifest(manifest_path)
+        if manifest is None:
+            raise ArtifactError(f"{manifest_path} is damaged: {remedy}")
+        for name, entry in manifest["outputs"].items():
+            listed = f"{maker.stage.folder}/{name}"
+            if listed != path and not (path.endswith("/") and listed.startswith(path)):
+                continue
+            file = workdir / listed
+            if not file.exists():
+                raise ArtifactError(f"{file} is missing: {remedy}")
+            if not is_as_described(file, entry, thoroughly=True):
+                raise ArtifactError(
+                    f"{file} is damaged or was changed after `{maker.command}` wrote it: {remedy}, "
+                    f"or remove {manifest_path} to use the file as it is"
+                )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from llmi2i_cli.choices.models import GENERATOR, MODELS, has_variant
 from llmi2i_cli.errors import ArtifactError
@@ -176,16 +177,38 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def producer_of(path: str) -> str:
-    """The command line that writes `path` (relative to the work directory), for "run ... first"."""
+class Maker(NamedTuple):
+    """The stage and variant that write an artifact; `option` is the one that asks for it, if it is an extra."""
+
+    stage: Stage
+    variant: Mapping[str, str]
+    option: str
+
+    @property
+    def command(self) -> str:
+        """The command line of the run, for "run ... first"."""
+        options = [f"--{key} {value}" for key, value in self.variant.items()]
+        arguments = "INPUT..." if self.stage.name == "prepare" else ""
+        return " ".join(filter(None, ("llmi2i", self.stage.name, arguments, *options, self.option)))
+
+    def manifest_path(self, workdir: Path) -> Path:
+        return workdir / self.stage.folder / self.stage.manifest_name(self.variant)
+
+
+def maker_of(path: str) -> Maker | None:
+    """What writes `path` (relative to the work directory), None for what no stage writes."""
     for stage in STAGES.values():
         for variant in stage.variants:
             for name, option in {**dict.fromkeys(stage.writes, ""), **stage.extras}.items():
                 if path == f"{stage.folder}/{name.format(**variant)}":
-                    options = [f"--{key} {value}" for key, value in variant.items()]
-                    arguments = "INPUT..." if stage.name == "prepare" else ""
-                    return " ".join(filter(None, ("llmi2i", stage.name, arguments, *options, option)))
-    return "llmi2i prepare INPUT..."
+                    return Maker(stage, variant, option)
+    return None
+
+
+def producer_of(path: str) -> str:
+    """The command line that writes `path` (relative to the work directory), for "run ... first"."""
+    maker = maker_of(path)
+    return maker.command if maker else "llmi2i prepare INPUT..."
 
 
 def require(workdir: Path, path: str) -> Path:

@@ -36,15 +36,17 @@ class State:
         return f"{self.stage.folder}/{self.stage.manifest_name(self.variant)}"
 
 
-def states(workdir: Path) -> Iterator[State]:
-    """The state of every variant of every stage, in pipeline order."""
+def states(workdir: Path, *, thoroughly: bool = False) -> Iterator[State]:
+    """The state of every variant of every stage, in pipeline order; `thoroughly` compares contents, not size and time."""
     stale_files: dict[str, str] = {}
     for stage in STAGES.values():
         for variant in stage.variants:
-            yield _state(workdir, stage, variant, stale_files)
+            yield _state(workdir, stage, variant, stale_files, thoroughly)
 
 
-def _state(workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str]) -> State:
+def _state(
+    workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str], thoroughly: bool
+) -> State:
     """Adds what is stale of the stage's outputs to `stale_files`."""
     path = workdir / stage.folder / stage.manifest_name(variant)
     if not path.exists():
@@ -55,7 +57,11 @@ def _state(workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files:
     if manifest is None:
         return State(stage, variant, "stale", f"{path} cannot be read")
     upstream = (f"{name} is stale" for name in manifest["inputs"] if name in stale_files)
-    why = output_changes(workdir, stage, manifest) or input_changes(manifest, workdir) or next(upstream, "")
+    why = (
+        output_changes(workdir, stage, manifest, thoroughly=thoroughly)
+        or input_changes(manifest, workdir, thoroughly=thoroughly)
+        or next(upstream, "")
+    )
     if not why and manifest["versions"].get("llmi2i") != __version__:
         why = f"made by llmi2i {manifest['versions'].get('llmi2i')}"
     if why:

@@ -3,11 +3,12 @@
 A run goes through `stage_run`:
 
 1. the options and the contents of the inputs give a *fingerprint*; if the manifest of the last run has the same one and
-   its outputs are untouched, there is nothing to do;
+   its outputs are untouched, there is nothing to do; else what it reads is compared with what was written;
 2. outputs are written into ``<folder>/.partial-<label>-<fingerprint>/``; it survives a kill, the same command goes on;
 3. when all are whole they are renamed into the folder, the manifest last.
 
-Nothing half-written is ever seen under an artifact's own name; a run killed while it publishes is completed next time.
+Nothing half-written is ever seen under an artifact's own name, and what was there is replaced in one step; a run killed
+while it publishes is completed next time.
 When torchrun starts a run as several processes, all of this is the first one's; the others are told what it has found.
 """
 
@@ -27,9 +28,17 @@ from typing import Any
 
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
-from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.files.atomic import put_in_place, write_json
 from llmi2i_cli.runs.locks import HeldLock, lock
-from llmi2i_cli.runs.manifests import describe, digests, output_changes, read_manifest, versions
+from llmi2i_cli.runs.manifests import (
+    describe,
+    digests,
+    is_as_described,
+    output_changes,
+    read_manifest,
+    verify,
+    versions,
+)
 from llmi2i_cli.runs.pipeline import STAGES, Stage, require
 from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
 from llmi2i_cli.runs.progress import ProgressBar, progress_bar
@@ -100,7 +109,10 @@ class StageRun:
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         with self.publishing():
-            write_json(self.partial / "manifest.json", manifest)
+            pending = self.partial / "manifest.json"
+            write_json(pending, manifest)
+            for name in described:  # libraries may keep what they write to the owner; here the umask decides
+                (self.partial / name).chmod(pending.stat().st_mode & 0o777)
             self._install(manifest)
         return manifest
 
@@ -122,23 +134,27 @@ class StageRun:
             finally:
                 self._publishing = False
 
-    def _install(self, manifest: dict[str, Any]) -> None:
-        """Move outputs and then the manifest into place. Safe to repeat after a kill: what has moved is skipped."""
-        self.manifest_path.unlink(missing_ok=True)
-        tops = {name.split("/", 1)[0] for name in manifest["outputs"]}
+    def _install(self, manifest: dict[str, Any], *, again: bool = False) -> None:
+        """Move outputs and then the manifest into place.
+
+        Each output is replaced in one step. Until all are, the former manifest vouches for none that has changed.
+        Done `again` after a kill, what has moved is skipped.
+        """
+        outputs = manifest["outputs"]
         for name in (n.format(**self.variant).rstrip("/") for n in (*self.stage.writes, *self.stage.extras)):
             source, target = self.partial / name, self.folder / name
-            if name in tops and not source.exists():
-                continue  # moved before the kill
-            if target.is_dir():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
-            if name in tops:
-                source.replace(target)
-        (self.partial / "manifest.json").replace(self.manifest_path)
+            files = {each: outputs[each] for each in outputs if each.split("/", 1)[0] == name}
+            if not files:
+                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+            elif source.exists() and not (again and self._are_in_place(files)):
+                put_in_place(source, target)
+        put_in_place(self.partial / "manifest.json", self.manifest_path)
         self.manifest = manifest
         self._sweep()
+
+    def _are_in_place(self, files: Mapping[str, Mapping[str, Any]]) -> bool:
+        paths = {self.folder / name: entry for name, entry in files.items()}
+        return all(path.exists() and is_as_described(path, entry, thoroughly=True) for path, entry in paths.items())
 
     def _sweep(self) -> None:
         """Remove partial work that a published result has made useless, whatever options it was begun with."""
@@ -184,7 +200,7 @@ def stage_run(
 
     Raises
     ------
-    ArtifactError, InputError : an input is missing
+    ArtifactError, InputError : an input is missing, or an artifact is not what its run has written
     WorkdirError : the directory is not writable, or another process is running this stage in it
     UsageError : torchrun has started this as several processes, and the stage runs as one
     """
@@ -215,6 +231,11 @@ def stage_run(
 
     run = StageRun(workdir, stage, variant, fingerprint)
     run._description = {"fingerprint": fingerprint, **description}
+    if not force and not os.access(run.folder, os.W_OK) and _is_current(run):
+        run.up_to_date = True  # nothing has to be written for that, be it a lock
+        tell((fingerprint, run.manifest))
+        yield run
+        return
     existed = [path.exists() for path in (workdir, run.folder)]
     what = "-".join(filter(None, (name, *variant.values(), shard)))
     try:
@@ -222,8 +243,11 @@ def stage_run(
         about = {"stage": name, "variant": variant, "shard": shard}
         with lock(workdir, what, f"`llmi2i {name}`", about=about) as run._lock:
             _resume_publication(run)
-            run.up_to_date = not force and _still_current(run, inputs)
+            run.up_to_date = not force and _is_current(run)
+            if run.up_to_date:
+                _refresh_times(run, inputs)
             if not run.up_to_date:
+                verify(workdir, *stage.inputs_of(variant), *also_reads)
                 if not resumable:
                     run.discard()
                 run.partial.mkdir(exist_ok=True)
@@ -275,22 +299,24 @@ def _resume_publication(run: StageRun) -> None:
     with run.publishing():
         pending = read_manifest(run.partial / "manifest.json")
         if pending is not None:
-            run._install(pending)
+            run._install(pending, again=True)
 
 
-def _still_current(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> bool:
+def _is_current(run: StageRun) -> bool:
+    """Whether the result that is there is that of this run, which then has its manifest."""
     manifest = read_manifest(run.manifest_path)
     if manifest is None or manifest["fingerprint"] != run.fingerprint:
         return False
     if output_changes(run.workdir, run.stage, manifest) is not None:
         return False
-    _refresh_times(run, manifest, inputs)
     run.manifest = manifest
     return True
 
 
-def _refresh_times(run: StageRun, manifest: dict[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> None:
+def _refresh_times(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> None:
     """Give outputs that are up to date a time after their inputs', so that make, too, sees them as up to date."""
+    assert run.manifest is not None  # it is current
+    manifest = run.manifest
     newest_input = max((entry["mtime_ns"] for entry in inputs.values()), default=0)
     files = [run.folder / name for name in manifest["outputs"]]
     folders = {run.folder / Path(name).parts[0] for name in manifest["outputs"]}  # directories are targets, too

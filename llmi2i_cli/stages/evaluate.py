@@ -13,6 +13,7 @@ from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.evaluation.groups import ALL, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.runs.manifests import read_manifest, verify
 from llmi2i_cli.runs.pipeline import CHOICES
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
@@ -88,6 +89,7 @@ def evaluate(
         name = f"{model}-{data}-{split}.json"
         if run.up_to_date:
             notice(f"evaluate: {name} is up to date ({run.folder})")
+            verify(workdir, f"evaluate/{name}")
             return _with_latency(json.loads((run.folder / name).read_text(encoding="utf-8")), run)
         from llmi2i_cli.artifacts.prepared import has_split, read_catalogue
         from llmi2i_cli.evaluation.protocol import Question
@@ -173,8 +175,6 @@ def _check_options(
 
 def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
     """Whether the model was tuned, how its neighbours were searched, and the options it was trained with."""
-    from llmi2i_cli.runs.manifests import read_manifest
-
     manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
     if manifest is None:
         return {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.runs.manifests import verify
 from llmi2i_cli.runs.progress import notice
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def recommend(
     ------
     UsageError : both or neither of `items` and `file`
     InputError : an unknown user or item, or a line that is neither; items of a file that are unknown are only counted
+    ArtifactError : the index or the log is missing or damaged
     """
     if bool(items) == (file is not None):
         raise UsageError("give either items or --file")
@@ -66,6 +68,7 @@ def recommend(
     from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
     from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
+    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet")
     catalogue = read_catalogue(workdir)
     neighbours = read_neighbours(workdir, model, data, catalogue.ids)
     queries = [Query("", list(items))] if file is None else list(_read_queries(workdir, file))
@@ -86,6 +89,7 @@ def neighbours_of(
     from llmi2i_cli.artifacts.prepared import read_catalogue
     from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
+    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet")
     catalogue = read_catalogue(workdir)
     row = _rows_by_id(catalogue).get(item)
     if row is None:
@@ -144,6 +148,7 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
             yield _query_of_json(text, f"{file}, line {number}")
             continue
         if by_user is None:
+            verify(workdir, "prepare/interactions.parquet")
             log = read_artifact(workdir, "prepare/interactions.parquet")
             rows = log.group_by("user_id", maintain_order=True).agg("item_id").iter_rows()
             by_user = dict(rows)
@@ -154,7 +159,7 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
 
 def _query_of_json(text: str, where: str) -> Query:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise InputError(f"{where}: no valid JSON ({error})") from error
     name, items = ("", value) if isinstance(value, list) else (value.get("user_id", ""), value.get("items"))

@@ -14,11 +14,13 @@ from llmi2i_cli.runs.states import State, states
 PROCESS_KEYS = ("pid", "host", "started_at", "shard", "doing", "done", "total")
 
 
-def status(workdir: Path) -> list[dict[str, Any]]:
+def status(workdir: Path, *, verify: bool = False) -> list[dict[str, Any]]:
     """One row a stage and variant, in pipeline order.
 
     A stage is ``running`` while a process works on it, else what `runs.states` tells. Variants of which nothing is
     there are listed only, as one row, when that is so of all variants of a stage; an optional stage is not listed then.
+
+    A file of the size and time that a manifest tells counts as unchanged; with `verify` its contents are compared, too.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def status(workdir: Path) -> list[dict[str, Any]]:
     """
     running = holders(workdir)
     rows: list[dict[str, Any]] = []
-    for stage, found in groupby(states(workdir), lambda state: state.stage):
+    for stage, found in groupby(states(workdir, thoroughly=verify), lambda state: state.stage):
         of_stage = [_row(state, running) for state in found]
         present = [row for row in of_stage if row["state"] != "missing"]
         if not present and not stage.optional:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from functools import partial
 
 import numpy as np
@@ -18,12 +20,22 @@ from llmi2i_cli.artifacts.prepared import (
     read_item_ids,
     read_profiles,
     read_targets,
+    read_times,
     read_user_ids,
 )
-from llmi2i_cli.artifacts.schemas import CANDIDATES, FUSED, INTERACTIONS, ITEMS, USERS, read_artifact, scan_artifact
+from llmi2i_cli.artifacts.schemas import (
+    CANDIDATES,
+    FUSED,
+    INTERACTIONS,
+    ITEMS,
+    SCORED,
+    USERS,
+    read_artifact,
+    scan_artifact,
+)
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.evaluation.metrics import per_user_metrics
-from llmi2i_cli.files.tables import read_table, sink_blocks, write_table
+from llmi2i_cli.files.tables import sink_blocks, write_table
 
 LOG = [
     ("b", "y", 1, "train"),
@@ -116,7 +128,6 @@ def test_a_damaged_artifact_names_the_command_that_mends_it(workdir, kind):
     for read in (
         lambda: read_artifact(workdir, "prepare/interactions.parquet"),
         lambda: read_histories(workdir),
-        lambda: read_table(path, INTERACTIONS, remedy),
     ):
         with pytest.raises(ArtifactError) as told:
             read()
@@ -136,6 +147,65 @@ def test_other_columns_and_other_types_are_told(workdir):
     with pytest.raises(ArtifactError) as told:
         scan_artifact(workdir, "synthesize/candidates.parquet")
     assert str(told.value) == f"{path}: column 'user_id' is Int64, not String: {remedy}"
+
+
+SCORED_ROWS = [("a", "x", 1, -0.5, "Yes", 0.75, True), ("a", "y", 2, -0.75, "No", 0.25, False)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("user_id", None, "column 'user_id' holds nothing, where a value has to be there"),
+        ("item_id", None, "column 'item_id' holds nothing, where a value has to be there"),
+        ("item_id", "x", "two rows have user_id 'a', item_id 'x'"),
+        ("rank", 0, "column 'rank' holds 0, where a value has to be 1 or more"),
+        ("rank", -7, "column 'rank' holds -7, where a value has to be 1 or more"),
+        ("rank", None, "column 'rank' holds nothing, where a value has to be 1 or more"),
+        ("logprob", math.nan, "column 'logprob' holds nan, where a value has to be finite"),
+        ("logprob", -math.inf, "column 'logprob' holds -inf, where a value has to be finite"),
+        ("label", "yes", "column 'label' holds 'yes', where a value has to be one of Yes, No"),
+        ("confidence", 5, "column 'confidence' holds 5.0, where a value has to be from 0 to 1"),
+        ("confidence", -0.5, "column 'confidence' holds -0.5, where a value has to be from 0 to 1"),
+        ("confidence", math.nan, "column 'confidence' holds nan, where a value has to be from 0 to 1"),
+        ("keep", None, "column 'keep' holds nothing, where a value has to be there"),
+    ],
+)
+def test_values_that_may_not_be_are_told(workdir, column, value, says):
+    path = workdir / "filter/scored.parquet"
+    path.parent.mkdir()
+    frame = pl.DataFrame(SCORED_ROWS, SCORED, orient="row")
+    write_table(frame, path)
+    assert read_artifact(workdir, "filter/scored.parquet").equals(frame)
+    wrong = pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(value, SCORED[column])).otherwise(pl.col(column))
+    write_table(frame.with_columns(wrong.alias(column)), path)
+    with pytest.raises(ArtifactError) as told:
+        read_artifact(workdir, "filter/scored.parquet")
+    assert str(told.value) == f"{path}: {says}: run `llmi2i filter -w {workdir} --force`"
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "read", "says"),
+    [
+        ("interactions", pl.lit(None, pl.String).alias("split"), read_histories, "column 'split' holds nothing"),
+        ("interactions", pl.lit("dev").alias("split"), read_histories, "one of train, valid, test"),
+        ("interactions", pl.lit(None, pl.Int64).alias("timestamp"), read_times, "column 'timestamp' holds nothing"),
+        ("items", pl.lit("x").alias("item_id"), read_item_ids, "two rows have item_id 'x'"),
+        ("items", pl.lit(-1, pl.Int64).alias("train_count"), read_catalogue, "column 'train_count' holds -1"),
+        ("users", pl.lit("b").alias("user_id"), read_user_ids, "two rows have user_id 'b'"),
+        ("users", pl.lit("b").alias("user_id"), read_histories, "two rows have user_id 'b'"),
+    ],
+)
+def test_values_are_checked_however_a_table_is_read(workdir, path, change, read, says):
+    file = workdir / f"prepare/{path}.parquet"
+    write_table(pl.read_parquet(file, glob=False).with_columns(change), file)
+    with pytest.raises(ArtifactError, match=re.escape(says)) as told:
+        read(workdir)
+    assert str(told.value).startswith(f"{file}: ")
+
+
+def test_keys_are_compared_when_their_hashes_are_equal(workdir, monkeypatch):
+    monkeypatch.setattr(pl.Expr, "hash", lambda column, seed: pl.lit(1, pl.UInt64))
+    assert read_user_ids(workdir).to_list() == ["b", "a", "c"]
 
 
 def test_further_columns_are_left_out(workdir):

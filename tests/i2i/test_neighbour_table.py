@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import polars as pl
@@ -70,6 +71,29 @@ def test_missing_and_foreign_tables_are_told(tmp_path):
     table = pl.DataFrame({"item_id": ["b"], "neighbour_id": ["x"], "rank": [1], "score": [1.0]})
     with pytest.raises(ArtifactError, match="item_id 'x' is not in prepare/"):
         from_table(table, ITEM_IDS, source="i2i/swing-real.parquet")
+
+
+@pytest.mark.parametrize("ranks", [(2, 3), (1, 3), (1, 1), (1, 2**31 - 1), (1, -7)])
+def test_ranks_that_are_not_one_two_three_are_told(ranks):
+    table = pl.DataFrame({"item_id": ["9"] * 2, "neighbour_id": ["b", "10"], "rank": ranks, "score": [2.0, 1.0]})
+    with pytest.raises(
+        ArtifactError, match=r"real\.parquet: the ranks of item '9' are not 1, 2, 3, \.\.\.: run `llmi2i"
+    ):
+        from_table(table, ITEM_IDS, source="i2i/swing-real.parquet")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_no_numbers_and_neighbours_that_are_there_twice_are_told(tmp_path, value):
+    path = tmp_path / "i2i/swing-real.parquet"
+    path.parent.mkdir()
+    rows = [("b", "9", 1, 1.0), ("b", "10", 2, value)]
+    pl.DataFrame(rows, dict(NEIGHBOURS), orient="row").write_parquet(path)
+    with pytest.raises(ArtifactError, match=f"column 'score' holds {value}, where a value has to be finite"):
+        read_neighbours(tmp_path, "swing", "real", ITEM_IDS)
+    rows = [("b", "9", 1, 1.0), ("b", "9", 2, 0.5)]
+    pl.DataFrame(rows, dict(NEIGHBOURS), orient="row").write_parquet(path)
+    with pytest.raises(ArtifactError, match="two rows have item_id 'b', neighbour_id '9'"):
+        read_neighbours(tmp_path, "swing", "real", ITEM_IDS)
 
 
 def test_damage_behind_an_intact_header_is_told(tmp_path):

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import mmap
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.i2i import served_index
+from llmi2i_cli.files.atomic import put_in_place
+from llmi2i_cli.files.open_folder import OpenFolder
+from llmi2i_cli.i2i import mapped_arrays, served_index
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.served_index import ServedIndex, write_served_index
 
@@ -73,7 +76,7 @@ def test_pages_of_a_query_are_read_ahead_once_each(tmp_path):
     header_bytes = len(Mapping()) - index.records.nbytes
     rows = np.array([1999, 7, 8, 7, 500, 0, 1200], np.int32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(served_index, "_mapping", lambda records: Mapping())
+        patch.setattr(mapped_arrays, "_mapping", lambda records: Mapping())
         index.neighbours(rows)
     pages = [page for start, end in asked for page in range(start // mmap.PAGESIZE, -(-end // mmap.PAGESIZE))]
     begins = [header_bytes + row * 1600 for row in rows.tolist()]
@@ -101,6 +104,35 @@ def test_ids_of_one_hash_are_told_apart(tmp_path, monkeypatch):
     write_served_index(tmp_path / "index", arrays(), ITEM_IDS)
     index = ServedIndex.open(tmp_path / "index")
     assert index.rows_of([*ITEM_IDS, "x", "xx"]).tolist() == [0, 1, 2, 3, 4, -1, -1]
+
+
+@pytest.mark.parametrize("moment", ["meta.json", "neighbours.npy", "id_text.bin"])
+def test_an_index_that_is_replaced_while_it_is_opened_is_opened_whole(tmp_path, monkeypatch, moment):
+    """Another one takes its place and its files are gone just before one of them is opened."""
+    folder, other = tmp_path / "index", Neighbours.empty(5, 2)
+    write_served_index(folder, arrays(), ITEM_IDS)
+    write_served_index(tmp_path / "next", other, ITEM_IDS)
+    open_file = OpenFolder.open
+
+    def replaced_before(self, name):
+        if name == moment and (tmp_path / "next").exists():
+            put_in_place(tmp_path / "next", folder)
+            shutil.rmtree(tmp_path / "next")
+        return open_file(self, name)
+
+    monkeypatch.setattr(OpenFolder, "open", replaced_before)
+    index = ServedIndex.open(folder)
+    assert not (tmp_path / "next").exists()
+    assert index.records["ids"].tolist() == other.ids.tolist()
+
+
+def test_an_open_index_stays_what_it_was_when_it_is_replaced(tmp_path):
+    write_served_index(tmp_path / "index", arrays(), ITEM_IDS)
+    write_served_index(tmp_path / "next", Neighbours.empty(5, 2), ITEM_IDS)
+    index = ServedIndex.open(tmp_path / "index")
+    put_in_place(tmp_path / "next", tmp_path / "index")
+    shutil.rmtree(tmp_path / "next")
+    assert index.neighbours(np.arange(5, dtype=np.int32)).ids.tolist() == arrays().ids.tolist()
 
 
 def test_an_empty_catalogue(tmp_path):

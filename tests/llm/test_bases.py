@@ -248,6 +248,38 @@ def test_a_directory_that_is_no_causal_lm(tmp_path, make):
     assert "\n" not in str(caught.value)
 
 
+def with_code(folder):
+    """A model of a type that transformers does not have, with the modules that would define it."""
+    classes = {"AutoConfig": "foreign.Config", "AutoModelForCausalLM": "foreign.Model"}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "foreign", "auto_map": classes}))
+    (folder / "foreign.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Config: ...\nclass Model: ...\n")
+
+
+@pytest.mark.parametrize("whose", ["a base", "a checkpoint"])
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(tmp_path, whose, monkeypatch, capsys):
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    if whose == "a base":
+        with_code(model := save_pretrained_base(tmp_path / "base"))
+        with pytest.raises(ModelError, match=r"it needs code of its own, which llmi2i does not run\): give"):
+            load(model)
+    else:
+        with_code(model := saved(tmp_path))
+        with pytest.raises(ArtifactError, match=r"is damaged \(it needs code of its own, which llmi2i does not run\)"):
+            load_checkpoint(model, CATALOGUE.ids, attention="sdpa", remedy=REMEDY)
+    assert not (model / "ran").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_that_can_hold_code_are_not_read(tmp_path):
+    base = save_pretrained_base(tmp_path)
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    load(base)
+    (base / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"it has no model\.safetensors, and llmi2i reads no weights that can hold"):
+        load(base)
+
+
 def test_a_file_is_no_causal_lm(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelError, match=r"is no causal language model .* a preset"):

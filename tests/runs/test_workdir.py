@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from llmi2i_cli.errors import ArtifactError, InputError, UsageError, WorkdirError
+from llmi2i_cli.files import atomic
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs import manifests
 from llmi2i_cli.runs import workdir as module
 from llmi2i_cli.runs.locks import holders
-from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest
+from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest, verify
 from llmi2i_cli.runs.pipeline import PREPARED, STAGES, producer_of, require
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 
@@ -220,6 +221,39 @@ def test_unchanged_inputs_are_not_read_again(work, tmp_path, monkeypatch):
     assert not fuse(work, files=[log])
 
 
+def test_a_file_is_read_once_for_its_digest_until_it_changes(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("1")
+    stat, first = path.stat(), manifests.file_digest(path)
+    hits = manifests._digest.cache_info().hits
+    assert manifests.file_digest(path) == first
+    assert manifests._digest.cache_info().hits == hits + 1
+    path.write_text("2")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert manifests.file_digest(path) != first
+
+
+def test_a_run_that_has_nothing_to_do_looks_at_sizes_and_times_alone(work):
+    with stage_run(work / "other", "prepare", options={}) as run:
+        for name in STAGES["prepare"].writes:
+            run.output(name).write_text(name)
+        run.publish()
+    for name in (*STAGES["prepare"].writes, "manifest.json"):
+        (work / "other/prepare" / name).replace(work / "prepare" / name)
+    assert fuse(work)
+    users = work / "prepare/users.parquet"
+    stat = users.stat()
+    users.write_text("rotten.parquet"[: stat.st_size].ljust(stat.st_size))
+    os.utime(users, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not fuse(work)
+    for again in ({"force": True}, {"options": {"other": 1}}):
+        with pytest.raises(
+            ArtifactError, match=r"users\.parquet is damaged or was changed after `llmi2i prepare INPUT"
+        ):
+            fuse(work, **again)
+    assert only_fused(work) == ["fuse/interactions.parquet", "fuse/manifest.json"]
+
+
 # --- missing inputs, unusable directories ---------------------------------------------------------------------------
 
 
@@ -337,6 +371,39 @@ def test_an_input_that_may_not_be_read(work, monkeypatch):
         raise AssertionError("not reached")
 
 
+def test_what_is_up_to_date_can_be_had_where_nothing_can_be_written(work, monkeypatch):
+    assert fuse(work)
+    later = (work / "fuse/interactions.parquet").stat().st_mtime_ns + SECOND
+    os.utime(work / "filter/scored.parquet", ns=(later, later))
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for change in ("mkdir", "touch", "write_text", "replace", "unlink"):
+        monkeypatch.setattr(Path, change, refuse)
+    with stage_run(work, "fuse", options={}) as run:
+        assert run.up_to_date
+        assert (run.manifest or {})["choice"] == "best"
+    for asked in ({"options": {"n": 2}}, {"options": {}, "force": True}):
+        with pytest.raises(WorkdirError, match="cannot be read or written"), stage_run(work, "fuse", **asked):
+            raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_an_output_is_for_the_umask_to_say(work, umask, mode):
+    former = os.umask(umask)
+    try:
+        with stage_run(work, "sft-gen", options={}) as run:
+            weights = run.output("model/weights")
+            weights.parent.mkdir()
+            weights.touch(0o600)
+            run.publish()
+    finally:
+        os.umask(former)
+    assert (work / "sft-gen/model/weights").stat().st_mode & 0o777 == mode
+
+
 # --- kills ----------------------------------------------------------------------------------------------------------
 
 
@@ -351,10 +418,7 @@ def interrupt_at(monkeypatch, step):
     def dying(original):
         def call(*arguments, **rest):
             nonlocal count
-            if "publish" in sys._getframe(1).f_code.co_name or sys._getframe(1).f_code.co_name in (
-                "_install",
-                "_sweep",
-            ):
+            if sys._getframe(1).f_code.co_name in ("_install", "_sweep", "put_in_place"):
                 count += 1
                 if count == step:
                     raise Killed
@@ -365,10 +429,11 @@ def interrupt_at(monkeypatch, step):
     monkeypatch.setattr(Path, "replace", dying(Path.replace))
     monkeypatch.setattr(Path, "unlink", dying(Path.unlink))
     monkeypatch.setattr(module.shutil, "rmtree", dying(module.shutil.rmtree))
+    monkeypatch.setattr(atomic, "_exchange", dying(atomic._exchange))
     return lambda: count
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", range(1, 6))
 def test_a_publication_that_was_killed_is_completed_without_working_again(work, step):
     assert fuse(work, {"n": 1}, text="old", sweep=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -376,7 +441,7 @@ def test_a_publication_that_was_killed_is_completed_without_working_again(work, 
         with contextlib.suppress(Killed):
             fuse(work, {"n": 2}, text="new", sweep=True)
         died = reached() == step
-    assert died == (step <= 7), "the steps of a publication: manifest, (old out, new in) twice, manifest, leftovers"
+    assert died == (step <= 4), "the steps of a publication: two tables, manifest, leftovers"
     with stage_run(work, "fuse", options={"n": 2}) as run:
         assert run.up_to_date
     assert only_fused(work) == ["fuse/interactions.parquet", "fuse/manifest.json", "fuse/sweep.parquet"]
@@ -384,9 +449,53 @@ def test_a_publication_that_was_killed_is_completed_without_working_again(work, 
     assert not list((work / "fuse").glob(".partial-*"))
 
 
+def train(workdir, text):
+    """A run of a stage with a directory among its outputs; returns whether it had something to do."""
+    with stage_run(workdir, "sft-gen", options={"text": text}) as run:
+        if run.up_to_date:
+            return False
+        for path in (run.output("model/weights"), run.output("log.jsonl")):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        run.publish()
+    return True
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_directory_whose_publication_was_killed_is_the_new_one(work, step, can_exchange):
+    assert train(work, "old")
+    with pytest.MonkeyPatch.context() as patch:
+        if not can_exchange:
+            patch.setattr(atomic, "_exchange", lambda one, other: False)
+        reached = interrupt_at(patch, step)
+        with contextlib.suppress(Killed):
+            train(work, "new")
+        died = reached() == step
+    steps = "model, log, manifest, leftovers" if can_exchange else "old out, new in, old kept, log, manifest, leftovers"
+    assert died == (step <= (4 if can_exchange else 7))
+    assert not train(work, "new"), steps
+    assert (work / "sft-gen/model/weights").read_text() == (work / "sft-gen/log.jsonl").read_text() == "new"
+    assert not list((work / "sft-gen").glob(".partial-*"))
+
+
+def test_what_a_publication_has_replaced_in_part_is_not_read(work):
+    """The former manifest vouches for what is still of the former run, and for nothing else."""
+    assert train(work, "old")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(Killed):
+            train(work, "new")
+    with pytest.raises(ArtifactError, match=r"model/weights is damaged or was changed after `llmi2i sft-gen` wrote it"):
+        verify(work, "sft-gen/model/")
+    verify(work, "sft-gen/log.jsonl")
+    assert not train(work, "new")
+    verify(work, "sft-gen/model/", "sft-gen/log.jsonl")
+
+
 def test_after_a_killed_publication_another_run_wins(work):
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, 4)
+        interrupt_at(patch, 2)
         with pytest.raises(Killed):
             fuse(work, {"n": 1}, text="first", sweep=True)
     assert fuse(work, {"n": 2}, text="second")

@@ -10,6 +10,7 @@ from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.evaluation.retrieve import rank_one, retrieve
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.served_index import ServedIndex
+from tests.conftest import as_own
 from tests.stages.shop import answer, prepare_shop, run
 
 
@@ -67,6 +68,7 @@ def test_what_is_up_to_date_is_left_alone(workdir, capsys):
 
 def test_a_foreign_table_of_neighbours_is_refused(workdir, capsys):
     path = workdir / "i2i/swing-real.parquet"
+    as_own(workdir, "i2i/swing-real.parquet")
     pl.read_parquet(path).with_columns(neighbour_id=pl.lit("nobody")).write_parquet(path)
     assert run("export-index", "-w", workdir) == 1
     assert "item_id 'nobody' is not in prepare/: it belongs to another log" in capsys.readouterr().err

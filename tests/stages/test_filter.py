@@ -17,7 +17,7 @@ from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.judge import judge, load_discriminator
 from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.stages import filter as module
-from tests.conftest import run
+from tests.conftest import as_own, run
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ def test_real_interactions_are_judged_from_the_users_others_nearest_to_them(work
 
 def test_a_users_only_interaction_is_kept(workdir):
     path = workdir / "prepare/interactions.parquet"
+    as_own(workdir, "prepare/interactions.parquet")
     log = pl.read_parquet(path)
     train = pl.col("split") == "train"
     lonely = log["user_id"][0]
@@ -133,6 +134,7 @@ def test_however_it_is_shared_the_bytes_are_the_same(workdir, monkeypatch, capsy
 
 def test_no_candidates_are_an_empty_table(workdir):
     path = workdir / "synthesize/candidates.parquet"
+    as_own(workdir, "synthesize/candidates.parquet")
     write_table(pl.read_parquet(path).clear(), path)
     assert run("filter", "-w", workdir) == 0
     assert scored(workdir).is_empty()
@@ -141,6 +143,7 @@ def test_no_candidates_are_an_empty_table(workdir):
 
 def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     path = workdir / "synthesize/candidates.parquet"
+    as_own(workdir, "synthesize/candidates.parquet")
     table = pl.read_parquet(path)
     write_table(table.with_columns(item_id=pl.lit("nonesuch")), path)
     assert run("filter", "-w", workdir) == 1
@@ -151,6 +154,7 @@ def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     assert "candidates.parquet is no readable Parquet file" in error
     assert "run `llmi2i synthesize" in error
     write_table(table, path)
+    as_own(workdir, "sft-disc/model/")
     (workdir / "sft-disc/model/feature_buckets.json").write_text("{}")
     assert run("filter", "-w", workdir) == 1
     assert "feature_buckets.json is missing or damaged: run `llmi2i sft-disc" in capsys.readouterr().err
@@ -160,6 +164,7 @@ def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
 def test_it_computes_the_features_that_the_checkpoint_names(workdir):
     """One trained with fewer features, in another order, is judged by just these."""
     path = workdir / "sft-disc/model/feature_buckets.json"
+    as_own(workdir, "sft-disc/model/")
     edges = json.loads(path.read_text())["edges"]
     path.write_text(json.dumps({"edges": {name: edges[name] for name in ("rank", "text")}}))
     assert run("filter", "-w", workdir) == 0
@@ -173,6 +178,7 @@ def test_it_computes_the_features_that_the_checkpoint_names(workdir):
 
 def test_a_checkpoint_of_other_features_is_named_with_the_remedy(workdir, capsys):
     path = workdir / "sft-disc/model/feature_buckets.json"
+    as_own(workdir, "sft-disc/model/")
     edges = json.loads(path.read_text())["edges"]
     path.write_text(json.dumps({"edges": {**edges, "price": [1.0]}}))
     assert run("filter", "-w", workdir) == 1

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.__main__ import main
-from llmi2i_cli.artifacts.schemas import SCHEMAS
+from llmi2i_cli.artifacts.schemas import table_of
 from llmi2i_cli.data.bucketed_log import BucketedLog
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.stages import prepare as stage
@@ -35,7 +35,7 @@ def run(*arguments):
 def prepared(workdir):
     frames = [pl.read_parquet(workdir / "prepare" / f"{name}.parquet") for name in ARTIFACTS]
     for frame, name in zip(frames, ARTIFACTS, strict=True):
-        assert frame.schema == pl.Schema(SCHEMAS[f"prepare/{name}.parquet"])
+        assert frame.schema == pl.Schema(table_of(f"prepare/{name}.parquet").schema)
     return frames
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import polars as pl
 import pytest
@@ -160,3 +161,44 @@ def test_an_index_that_was_trained_again_is_not_served_with_what_was_measured_be
         "Warning: i2i/swing-real.parquet was trained again since it was evaluated, so M is 100: "
         f"run `llmi2i evaluate --model swing --data real -w {workdir}` first\n"
     )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recent": -5},
+        {"recent": 0},
+        {"recent": "2"},
+        {"recent": True},
+        {"recent": 2.5},
+        {"decay": math.nan},
+        {"decay": 0},
+        {"decay": 1.5},
+        {"decay": None},
+        "protocol",
+        "protocols",
+        "no JSON",
+        "deep",
+    ],
+    ids=str,
+)
+def test_a_measurement_that_makes_no_sense_is_not_served_with(workdir, capsys, change):
+    assert run("evaluate", "--recent", 2, "--decay", 0.5, "-w", workdir) == 0
+    path = workdir / "evaluate/swing-real-test.manifest.json"
+    manifest = json.loads(path.read_text())
+    if change == "protocol":
+        manifest["protocols"]["real"] = [1]
+    elif change == "protocols":
+        manifest["protocols"] = 7
+    elif isinstance(change, dict):
+        manifest["protocols"]["real"] |= change
+    deep = "[" * 100_000
+    path.write_text({"no JSON": "{", "deep": deep}.get(str(change), json.dumps(manifest)))
+    capsys.readouterr()
+    assert run("recommend", "i3", "-w", workdir) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"Error: {path} is damaged: run `llmi2i evaluate --model swing --data real --split test -w {workdir} --force`, "
+        "or give --recent and --decay\n",
+    )
+    assert run("recommend", "i3", "--recent", 1, "--decay", 1, "-w", workdir) == 0

@@ -15,7 +15,7 @@ from llmi2i_cli.llm import discriminator_training, generator_training, inference
 from llmi2i_cli.llm.judge import judge_positions, load_discriminator
 from llmi2i_cli.llm.positions import HISTORY, LIST_LENGTH, hold_back_last
 from llmi2i_cli.runs.progress import ProgressBar
-from tests.conftest import TINY_STAGES, run
+from tests.conftest import TINY_STAGES, as_own, run
 from tests.llm.tiny import save_pretrained_base
 
 GIVEN = next(options for stage, *options in TINY_STAGES if stage == "sft-disc")
@@ -202,6 +202,7 @@ def test_a_calibration_that_is_given_is_taken_as_it_is(workdir, pipeline):
 
 def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, capsys):
     path = workdir / "prepare/interactions.parquet"
+    as_own(workdir, "prepare/interactions.parquet")
     table = pl.read_parquet(path)
     other = pl.when(split="train").then("item_id").otherwise(pl.lit(table["item_id"][0]))
     table.with_columns(other.alias("item_id")).write_parquet(path)

@@ -12,7 +12,7 @@ from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
 from llmi2i_cli.llm import generator_training, item_model
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from llmi2i_cli.runs.progress import ProgressBar
-from tests.conftest import run
+from tests.conftest import as_own, run
 from tests.llm.tiny import save_pretrained_base
 from tests.stages.shop import prepare_shop
 
@@ -148,6 +148,7 @@ def test_test_interactions_have_no_say_and_validation_only_which_epoch_is_kept(w
         changed = workdir.parent / name
         shutil.copytree(workdir, changed)
         path = changed / "prepare/interactions.parquet"
+        as_own(changed, "prepare/interactions.parquet")
         table = pl.read_parquet(path)
         other = pl.when(pl.col("split").is_in(split)).then(pl.lit(table["item_id"][0])).otherwise("item_id")
         table.with_columns(other.alias("item_id")).write_parquet(path)

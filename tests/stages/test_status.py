@@ -107,6 +107,18 @@ def test_a_new_time_alone_changes_nothing(workdir):
     assert {state for state, _ in states(workdir).values()} == {"done", "missing"}
 
 
+def test_contents_are_compared_on_request(workdir):
+    path = workdir / "fuse/interactions.parquet"
+    stat = path.stat()
+    path.write_text("2")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert states(workdir)["fuse", ""] == ("done", "")
+    found = {(row["stage"], row["variant"]): row["why"] for row in status(workdir, verify=True)}
+    assert found["fuse", ""] == "fuse/interactions.parquet was changed"
+    assert found["train-i2i", "swing fused"] == "fuse/interactions.parquet changed"
+    assert found["train-i2i", "swing real"] == ""
+
+
 def test_an_interrupted_stage_is_told(workdir):
     with (
         pytest.raises(KeyboardInterrupt),
@@ -209,6 +221,8 @@ def test_another_version_made_it(workdir, monkeypatch):
 def test_on_the_command_line(workdir, capsys):
     assert run("status", "-w", workdir, "--json") == 0
     assert json.loads(capsys.readouterr().out) == status(workdir)
+    assert run("status", "-w", workdir, "--verify", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == status(workdir, verify=True)
     assert run("status", "-w", workdir) == 0
     shown = capsys.readouterr().out.splitlines()
     assert any("train-i2i" in line and "swing fused" in line and "done" in line for line in shown)

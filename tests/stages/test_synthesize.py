@@ -11,7 +11,7 @@ from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_p
 from llmi2i_cli.artifacts.schemas import CANDIDATES
 from llmi2i_cli.llm import generate
 from llmi2i_cli.llm.generate import load_generator, rank_block
-from tests.conftest import run
+from tests.conftest import as_own, run
 
 
 @pytest.fixture
@@ -127,6 +127,7 @@ def test_held_out_interactions_have_no_say(workdir):
     assert run("synthesize", "-w", workdir) == 0
     before = (workdir / "synthesize/candidates.parquet").read_bytes()
     path = workdir / "prepare/interactions.parquet"
+    as_own(workdir, "prepare/interactions.parquet")
     table = pl.read_parquet(path)
     other = pl.when(split="train").then("item_id").otherwise(pl.lit(table["item_id"][0]))
     table.with_columns(other.alias("item_id")).write_parquet(path)
@@ -135,6 +136,7 @@ def test_held_out_interactions_have_no_say(workdir):
 
 
 def test_what_is_missing_or_damaged_is_named_with_its_remedy(workdir, capsys):
+    as_own(workdir, "sft-gen/model/")
     (workdir / "sft-gen/model/llmi2i.json").unlink()
     assert run("synthesize", "-w", workdir) == 1
     assert (

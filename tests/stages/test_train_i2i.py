@@ -16,6 +16,7 @@ from llmi2i_cli.i2i.blend import blend_neighbours
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
+from tests.conftest import as_own
 from tests.stages.shop import answer, prepare_shop, run, write_fused
 
 QUICK = {"bpr": ["--iterations", 5, "--factors", 8], "youtubednn": ["--epochs", 2, "--dimensions", 8]}
@@ -165,6 +166,7 @@ def test_the_test_split_has_no_say(tmp_path, model):
         workdir = prepare_shop(tmp_path / name)
         path = workdir / "prepare/interactions.parquet"
         if name == "two":
+            as_own(workdir, "prepare/interactions.parquet")
             other = pl.when(split="test").then(pl.lit("i0")).otherwise("item_id").alias("item_id")
             pl.read_parquet(path).with_columns(other).write_parquet(path)
         for part in ("bm25", "text") if model == "blend" else ():
