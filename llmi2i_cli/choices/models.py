@@ -146,23 +146,21 @@ class VectorsOptions:
     """Encoders' cosines lie close together: a power sets the nearest apart from the rest."""
 
     item_vectors: str = option("", "Parquet file with item_id and a column of lists or arrays of numbers")
-    power: float = option(4.0, "power of the cosine; the higher, the more the first neighbours count", min=0.1, max=64)
+    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
 
 
 @dataclass(frozen=True)
 class EmbeddingOptions:
     """As for other vectors."""
 
-    power: float = option(4.0, "power of the cosine; the higher, the more the first neighbours count", min=0.1, max=64)
+    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
 
 
 @dataclass(frozen=True)
 class NextItemOptions:
     """The middle of what did best on validation."""
 
-    power: float = option(
-        0.5, "power of the probability; the higher, the more the first neighbours count", min=0.1, max=4
-    )
+    power: float = option(0.5, "power of the probability; higher: the first neighbours count more", min=0.1, max=4)
     discount: float = option(0.2, "power of an item's expected count that its scores are divided by", min=0, max=2)
 
 
