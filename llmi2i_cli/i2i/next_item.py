@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.choices.models import NextItemOptions
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.i2i.dense_neighbours import largest_of_rows
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks
 from llmi2i_cli.i2i.training import Job, Trained
@@ -28,14 +29,7 @@ def train(job: Job, options: NextItemOptions) -> Trained:
     assert job.generator is not None  # the model reads it
     states, item_vectors = job.generator.states_after_each(), job.generator.item_vectors()
     return Trained(
-        next_item_neighbours(
-            states,
-            item_vectors,
-            power=options.power,
-            discount=options.discount,
-            top_k=job.top_k,
-            on_progress=job.tell,
-        )
+        next_item_neighbours(states, item_vectors, top_k=job.top_k, on_progress=job.tell, **as_given(options))
     )
 
 
