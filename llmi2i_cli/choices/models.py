@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmi2i_cli.choices.blends import names_of
@@ -31,7 +32,8 @@ class Model:
     ranks_by : how ``evaluate --ranking`` can rank with it, its default first
     user_ranker : dotted path of the class that ranks by users' vectors, where `ranks_by` has ``user-vectors``
     dense : its neighbours are the nearest of all items' vectors, which can be searched approximately
-    reads : what it is made from: the ``log`` (real or fused), the items' ``texts``, other models' tables (``parts``)
+    reads : what it is made from: the ``log`` (real or fused), the items' ``texts``, a file of ``vectors`` that the user
+        has, the trained ``generator``, other models' tables (``parts``)
     next_points : dotted path of a function ``(best point, given) -> points`` by which tuning goes on after the grid,
         until nothing that it names is better
     """
@@ -140,6 +142,29 @@ class TextOptions:
 
 
 @dataclass(frozen=True)
+class VectorsOptions:
+    """Encoders' cosines lie close together: a power sets the nearest apart from the rest."""
+
+    item_vectors: str = option("", "Parquet file with item_id and a column of lists or arrays of numbers")
+    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions:
+    """As for other vectors."""
+
+    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
+
+
+@dataclass(frozen=True)
+class NextItemOptions:
+    """The middle of what did best on validation."""
+
+    power: float = option(0.5, "power of the probability; higher: the first neighbours count more", min=0.1, max=4)
+    discount: float = option(0.2, "power of an item's expected count that its scores are divided by", min=0, max=2)
+
+
+@dataclass(frozen=True)
 class BlendOptions:
     """The two that know different things: what was bought together, and what items are."""
 
@@ -213,6 +238,35 @@ MODELS: Mapping[str, Model] = {
             reads=("texts",),
         ),
         Model(
+            "vectors",
+            "Vectors",
+            "cosine of vectors that you have of the items; reads no log",
+            "llmi2i_cli.i2i.vectors:train",
+            VectorsOptions,
+            {"power": (1.0, 2.0, 4.0, 8.0, 16.0)},
+            dense=True,
+            reads=("vectors",),
+        ),
+        Model(
+            "embedding",
+            "Embedding",
+            "cosine of the items' vectors in the trained generator",
+            "llmi2i_cli.i2i.embedding:train",
+            EmbeddingOptions,
+            {"power": (1.0, 2.0, 4.0, 8.0, 16.0)},
+            dense=True,
+            reads=("generator",),
+        ),
+        Model(
+            "next-item",
+            "Next item",
+            "what the trained generator expects after an item",
+            "llmi2i_cli.i2i.next_item:train",
+            NextItemOptions,
+            {"power": (0.3, 0.5, 0.7), "discount": (0.0, 0.2, 0.4)},
+            reads=("generator",),
+        ),
+        Model(
             "blend",
             "Blend",
             "a weighted sum of other models' tables",
@@ -229,7 +283,7 @@ GENERATOR = "generator"  # what else `evaluate` can measure: the LLM of sft-gen 
 
 def has_variant(model: str, data: str) -> bool:
     """Whether there is a table of this model on this log: what does not read the log has one, called ``real``."""
-    return data == "real" or MODELS[model].reads != ("texts",)
+    return data == "real" or bool({"log", "parts"} & set(MODELS[model].reads))
 
 
 def parts_of(model: str, options: Mapping[str, Any], data: str) -> tuple[tuple[str, str], ...]:
@@ -242,6 +296,15 @@ def parts_of(model: str, options: Mapping[str, Any], data: str) -> tuple[tuple[s
             able = ", ".join(row.name for row in MODELS.values() if "parts" not in row.reads)
             raise UsageError(f"--parts {options['parts']}: {name!r} cannot be blended; {able} can")
     return tuple((name, data if has_variant(name, data) else "real") for name in names)
+
+
+def files_of(model: str, options: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The user's files that a model is made from; none for most. UsageError where one is needed and not given."""
+    if "vectors" not in MODELS[model].reads:
+        return ()
+    if not options["item_vectors"]:
+        raise UsageError(f"--model {model} needs --item-vectors FILE: Parquet with item_id and a column of vectors")
+    return (Path(options["item_vectors"]),)
 
 
 def rankings_of(model: str) -> tuple[str, ...]:

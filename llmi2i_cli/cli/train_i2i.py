@@ -11,7 +11,7 @@ from llmi2i_cli.cli.declared import with_options
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
-DENSE = " and ".join(row.label for row in MODELS.values() if row.dense)
+DENSE = ", ".join(row.label for row in MODELS.values() if row.dense)
 
 
 @with_options({row.label: row.options for row in MODELS.values()})

@@ -25,6 +25,16 @@ class Validation:
     targets: Histories
 
 
+class ItemGenerator(Protocol):
+    """The trained generator, as item-to-item models ask it: its logits are states times item vectors."""
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """The row of each item in the output layer, float32 (n_items, d)."""
+
+    def states_after_each(self) -> NDArray[np.float32]:
+        """The state after a history of each item alone, float32 (n_items, d)."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A log to train on, and how.
@@ -38,6 +48,8 @@ class Job:
     checkpoint : file by which a long training goes on after a kill
     on_progress : called with (done, total, text)
     texts : of the items, where the model reads them
+    vectors : float32 (n_items, d), those that the user has, where the model reads them; zeros for an item without one
+    generator : the trained one, where the model reads it
     parts : the tables of its parts, in their order, where the model has parts
     """
 
@@ -48,6 +60,8 @@ class Job:
     checkpoint: Path | None = None
     on_progress: Callable[[int, int, str], None] | None = None
     texts: Iterable[str | None] = ()
+    vectors: NDArray[np.float32] | None = None
+    generator: ItemGenerator | None = None
     parts: Sequence[Neighbours] = ()
 
     def tell(self, done: int, total: int, text: str = "") -> None:

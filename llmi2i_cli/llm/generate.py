@@ -71,18 +71,8 @@ def rank_block(
     logprobs : float32 (n_users, top_n), log-probability among the items the user has not seen; -inf where padded
     """
     model, device = generator.model, generator.device
-    sequences = [
-        query_sequence(generator.pieces, user, histories.row(user)[-history:], generator.max_length) for user in users
-    ]
-    table = model.input_table()
-    found_states = []
-    for together in _parts(sequences):
-        rows = pack(together, generator.pad_token)
-        found_states.append(model.states(table, **{name: value.to(device) for name, value in vars(rows).items()}))
-    states, output = (
-        torch.cat(found_states).float(),
-        model.output_rows(table).float(),
-    )  # in bfloat16 many logits would tie
+    states = states_after(generator, [(user, histories.row(user)[-history:]) for user in users])
+    output = model.output_rows(model.input_table()).float()
     found = min(top_n, len(output))
     items_out = np.full((len(users), top_n), -1, np.int32)
     logprobs_out = np.full((len(users), top_n), -np.inf, np.float32)
@@ -101,6 +91,22 @@ def rank_block(
         logprobs_out[part, :found] = logprobs.masked_fill(values == -torch.inf, -torch.inf).cpu().numpy()  # no NaN
     items_out[np.isneginf(logprobs_out)] = -1
     return items_out, logprobs_out
+
+
+@torch.no_grad()
+def states_after(generator: Generator, asked: Sequence[tuple[int, NDArray[np.int32]]]) -> torch.Tensor:
+    """The state from which the item after each history is told, float32 (len(asked), D): in bfloat16 logits would tie.
+
+    `asked` holds pairs of a user, for the profile, and items, int32 (n,), oldest first.
+    """
+    sequences = [query_sequence(generator.pieces, user, items, generator.max_length) for user, items in asked]
+    table = generator.model.input_table()
+    found = []
+    for together in _parts(sequences):
+        rows = pack(together, generator.pad_token)
+        on_device = {name: value.to(generator.device) for name, value in vars(rows).items()}
+        found.append(generator.model.states(table, **on_device))
+    return torch.cat(found).float()
 
 
 def _parts(sequences: Sequence[TokenSequence]) -> Iterator[Sequence[TokenSequence]]:

@@ -70,6 +70,7 @@ class Stage:
 
 
 PREPARED = (Read("prepare/interactions.parquet"), Read("prepare/items.parquet"), Read("prepare/users.parquet"))
+FROM_GENERATOR = tuple(row.name for row in MODELS.values() if "generator" in row.reads)
 I2I_VARIANTS = tuple({"model": model, "data": data} for model in MODELS for data in DATA if has_variant(model, data))
 
 STAGES: dict[str, Stage] = {
@@ -133,7 +134,11 @@ STAGES: dict[str, Stage] = {
             "train-i2i",
             "i2i",
             "train an item-to-item model on the real or the fused log",
-            reads=(*PREPARED, Read("fuse/interactions.parquet", only={"data": ("fused",)})),
+            reads=(
+                *PREPARED,
+                Read("fuse/interactions.parquet", only={"data": ("fused",)}),
+                Read("sft-gen/model/", only={"model": FROM_GENERATOR}),
+            ),
             writes=("{model}-{data}.parquet",),
             extras={"{model}-{data}.sweep.parquet": "--tune", "{model}-{data}.vectors.npz": ""},
             label="{model}-{data}",

@@ -37,7 +37,7 @@ class State:
 
 
 def states(workdir: Path, *, thoroughly: bool = False) -> Iterator[State]:
-    """The state of every variant of every stage, in pipeline order; `thoroughly` compares contents, not size and time."""
+    """The state of every variant of every stage, in pipeline order; `thoroughly` compares contents, too."""
     stale_files: dict[str, str] = {}
     for stage in STAGES.values():
         for variant in stage.variants:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.loading import load
-from llmi2i_cli.choices.models import MODELS, has_variant, parts_of
+from llmi2i_cli.choices.models import MODELS, files_of, has_variant, parts_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import ProgressBar, notice
@@ -18,12 +18,13 @@ from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.evaluation.tuning import Search
     from llmi2i_cli.evaluation.validation import HeldOut
-    from llmi2i_cli.i2i.training import Job, Trained
+    from llmi2i_cli.i2i.training import ItemGenerator, Job, Trained
 
 
 EXACT_SEARCH_ITEMS = 1_000_000  # from here on n_items^2 x d multiplications take longer than the training
@@ -67,7 +68,7 @@ def train_i2i(
         raise UsageError(f"--search is an option of {dense}, not of {model}: leave it out")
     given = dict(model_options or {})
     points = row.points(given) if tune else [row.complete(given)]
-    parts = parts_of(model, points[0], data)
+    parts, files = parts_of(model, points[0], data), files_of(model, points[0])
     if not has_variant(model, data):
         raise UsageError(f"{model} does not read the log: leave out --data {data}")
     if tune and len(points) == 1 and (row.next_points is None or not load(row.next_points)(points[0], given)):
@@ -81,6 +82,7 @@ def train_i2i(
         "train-i2i",
         options={"top_k": top_k, "tune": tune, "points": points, "search": search},
         variant={"model": model, "data": data},
+        files=files,
         also_reads=[f"i2i/{part}-{its_data}.parquet" for part, its_data in parts],
         force=force,
     ) as run:
@@ -90,7 +92,7 @@ def train_i2i(
         from llmi2i_cli.artifacts.prepared import read_item_ids
         from llmi2i_cli.i2i.neighbour_table import write_neighbours
 
-        training = _read_training(workdir, run, model, data, top_k, tune, search, parts)
+        training = _read_training(workdir, run, model, data, top_k, tune, search, parts, files)
         _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
@@ -163,6 +165,7 @@ def _read_training(
     is_search: bool,
     search: str,
     parts: Sequence[tuple[str, str]],
+    files: Sequence[Path],
 ) -> _Training:
     from llmi2i_cli.artifacts.prepared import has_split, read_catalogue, read_item_ids
     from llmi2i_cli.evaluation.validation import read_held_out
@@ -181,6 +184,8 @@ def _read_training(
         search=search,
         validation=validation,
         texts=read_catalogue(workdir).texts if "texts" in reads else (),
+        vectors=_read_vectors(files[0], item_ids) if "vectors" in reads else None,
+        generator=_load_generator(workdir) if "generator" in reads else None,
         parts=[read_neighbours(workdir, *part, item_ids) for part in parts],
     )
     return _Training(run, model, is_search, job, log_rows, held_out)
@@ -204,6 +209,25 @@ def _read_log(workdir: Path, data: str | None, n_items: int) -> tuple[Histories,
     users = pl.DataFrame({"user_id": read_user_ids(workdir)})
     joined = users.join(known, on="user_id", how="left", maintain_order="left")
     return histories, joined["row"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def _read_vectors(path: Path, item_ids: pl.Series) -> NDArray[np.float32]:
+    from llmi2i_cli.data.item_vectors import read_item_vectors
+
+    found = read_item_vectors(path, item_ids)
+    if found.n_outside:
+        notice(f"{path}: {found.n_outside:,} vectors are of items outside the catalogue and left out")
+    if found.n_without:
+        notice(f"{path}: {found.n_without:,} of {len(item_ids):,} items have no vector, and get no neighbours by it")
+    return found.vectors
+
+
+def _load_generator(workdir: Path) -> ItemGenerator:
+    """The seam to the LLM."""
+    from llmi2i_cli.artifacts.prepared import read_catalogue
+    from llmi2i_cli.llm.item_states import ItemStates
+
+    return ItemStates.load(workdir / "sft-gen" / "model", read_catalogue(workdir))
 
 
 def _check_search(training: _Training) -> None:

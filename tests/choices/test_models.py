@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from llmi2i_cli.choices.loading import load
-from llmi2i_cli.choices.models import MODELS, rankings_of
+from llmi2i_cli.choices.models import MODELS, files_of, has_variant, rankings_of
 from llmi2i_cli.choices.options import declared
 from llmi2i_cli.cli.app import app
 from llmi2i_cli.errors import UsageError
@@ -75,6 +76,16 @@ def test_options_of_another_model_or_out_of_bounds_are_refused(model, given, mes
     with pytest.raises(UsageError) as raised:
         MODELS[model].complete(given)
     assert str(raised.value) == message
+
+
+def test_the_files_that_a_model_is_made_from():
+    assert files_of("vectors", {"item_vectors": "a/b.parquet"}) == (Path("a/b.parquet"),)
+    assert files_of("bm25", {}) == ()
+
+
+def test_tables_that_read_no_log_have_one_variant():
+    with_one = {name for name in MODELS if not has_variant(name, "fused")}
+    assert with_one == {"text", "vectors", "embedding", "next-item"}
 
 
 def test_who_ranks_how():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.models import MODELS
@@ -29,7 +30,10 @@ def model(request: pytest.FixtureRequest) -> Model:
     options = MODELS[name].complete(QUICK.get(name, {}))
 
     def trained(histories: Histories, top_k: int) -> Neighbours:
-        job = Job(histories, top_k=top_k, texts=texts_of(histories))
+        vectors = vectors_of(histories)
+        job = Job(
+            histories, top_k=top_k, texts=texts_of(histories), vectors=vectors, generator=GeneratorOfWorlds(vectors)
+        )
         parts = [train(part, job, MODELS[part].complete({})).neighbours for part in ("bm25", "text")]
         return train(name, replace(job, parts=parts if "parts" in MODELS[name].reads else ()), options).neighbours
 
@@ -41,6 +45,28 @@ def texts_of(histories: Histories) -> list[str | None]:
     bought, worlds = histories.item_counts() > 0, histories.n_items == 12
     words = [("red lamp", "blue chair")[item // 5 % 2] if worlds else f"item{item}" for item in range(len(bought))]
     return [word if has else None for word, has in zip(words, bought, strict=True)]
+
+
+def vectors_of(histories: Histories) -> NDArray[np.float32]:
+    """A direction for each of the two worlds, none for items that nobody has; without worlds one for each item."""
+    bought, worlds = histories.item_counts() > 0, histories.n_items == 12
+    items = np.arange(len(bought))
+    vectors = np.zeros((len(bought), len(bought)), np.float32)
+    vectors[items, items // 5 % 2 if worlds else items] = bought
+    return vectors
+
+
+@dataclass(frozen=True)
+class GeneratorOfWorlds:
+    """It expects the items of the same world next; after an item that nobody has, any item."""
+
+    vectors: NDArray[np.float32]
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        return self.vectors
+
+    def states_after_each(self) -> NDArray[np.float32]:
+        return 5 * self.vectors
 
 
 def two_worlds(n_users: int = 60) -> Histories:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories, read_user_ids
 from llmi2i_cli.choices.blends import weights_of
 from llmi2i_cli.choices.models import MODELS
@@ -16,6 +18,8 @@ from llmi2i_cli.i2i.blend import blend_neighbours
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.i2i.youtube_dnn import YoutubeDNN
+from llmi2i_cli.llm.item_states import ItemStates
+from llmi2i_cli.stages.status import status
 from tests.conftest import as_own
 from tests.stages.shop import answer, prepare_shop, run, write_fused
 
@@ -25,6 +29,15 @@ QUICK = {"bpr": ["--iterations", 5, "--factors", 8], "youtubednn": ["--epochs", 
 @pytest.fixture
 def workdir(tmp_path):
     return prepare_shop(tmp_path)
+
+
+def write_vectors(folder, *, step=0.1):
+    """Vectors that turn from item to item, of all items but the first, and of one that is no item."""
+    angles = np.arange(1, 41) * step
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    table = pl.DataFrame({"item_id": [f"i{item}" for item in range(1, 41)], "vector": vectors.tolist()})
+    table.write_parquet(folder / "vectors.parquet")
+    return folder / "vectors.parquet"
 
 
 def manifest(workdir, label):
@@ -171,7 +184,10 @@ def test_the_test_split_has_no_say(tmp_path, model):
             pl.read_parquet(path).with_columns(other).write_parquet(path)
         for part in ("bm25", "text") if model == "blend" else ():
             assert run("train-i2i", "--model", part, "-w", workdir) == 0
-        assert run("train-i2i", "--model", model, "--tune", *QUICK.get(model, []), "-w", workdir) == 0
+        if "generator" in MODELS[model].reads:
+            assert run("sft-gen", "--epochs", 1, "-w", workdir) == 0
+        given = ("--item-vectors", write_vectors(tmp_path)) if "vectors" in MODELS[model].reads else ()
+        assert run("train-i2i", "--model", model, "--tune", *QUICK.get(model, []), *given, "-w", workdir) == 0
         artifacts.append({p.name: p.read_bytes() for p in (workdir / "i2i").glob(f"{model}-real.*[!n]")})
     assert len(artifacts[0]) == (3 if model == "youtubednn" else 2)
     assert artifacts[0] == artifacts[1]
@@ -199,7 +215,14 @@ def test_a_second_run_does_nothing_and_a_changed_option_does(workdir, capsys, mo
             2,
             "Error: --tune has nothing to choose: leave out one of the options given, or --tune",
         ),
-        (["--search", "faiss"], 2, "Error: --search is an option of bpr and youtubednn, not of swing: leave it out"),
+        (
+            ["--search", "faiss"],
+            2,
+            "Error: --search is an option of bpr and youtubednn and vectors and embedding, not of swing: leave it out",
+        ),
+        (["--model", "vectors"], 2, "Error: --model vectors needs --item-vectors FILE: Parquet with item_id and"),
+        (["--model", "vectors", "--item-vectors", "none.parquet"], 1, "Error: none.parquet: no such file"),
+        (["--model", "next-item"], 1, "sft-gen/model is missing: run `llmi2i sft-gen -w"),
         (["--user-weight", "cubed"], 2, None),
         (["--data", "fused"], 1, "fuse/interactions.parquet is missing: run `llmi2i fuse -w"),
     ],
@@ -219,6 +242,50 @@ def test_tuning_needs_a_validation_split(tmp_path, capsys):
     assert run("train-i2i", "--tune", "-w", workdir) == 1
     assert "prepare has no validation split to tune on: leave out --tune" in capsys.readouterr().err
     assert run("train-i2i", "--model", "youtubednn", *QUICK["youtubednn"], "-w", workdir) == 0
+
+
+def test_vectors_of_the_user(workdir, tmp_path, capsys):
+    path = write_vectors(tmp_path)
+    asked = ("train-i2i", "--model", "vectors", "--item-vectors", path, "--top-k", 3, "-w", workdir)
+    assert run(*asked) == 0
+    told = capsys.readouterr().err
+    assert f"{path}: 1 vectors are of items outside the catalogue and left out" in told
+    assert f"{path}: 1 of 40 items have no vector, and get no neighbours by it" in told
+    table = pl.read_parquet(workdir / "i2i/vectors-real.parquet")
+    assert table.filter(item_id="i20")["neighbour_id"].to_list()[0] in ("i19", "i21")
+    assert not table.filter((pl.col("item_id") == "i0") | (pl.col("neighbour_id") == "i0")).height
+    assert run(*asked) == 0
+    assert "vectors on the real log is up to date" in capsys.readouterr().err
+    assert run("train-i2i", "--model", "bm25", "-w", workdir) == 0
+    assert run("train-i2i", "--model", "blend", "--parts", "bm25,vectors", "-w", workdir) == 0
+    write_vectors(tmp_path, step=0.5)
+    states = {row["variant"]: row["why"] for row in status(workdir) if row["stage"] == "train-i2i"}
+    assert states["vectors real"] == f"{path} changed"
+    assert states["blend real"] == "i2i/vectors-real.parquet is stale"
+    capsys.readouterr()
+    assert run(*asked) == 0
+    assert "up to date" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["embedding", "next-item"])
+def test_tables_of_the_generator(pipeline, tmp_path, capsys, model):
+    workdir = tmp_path / "work"
+    for folder in ("prepare", "sft-gen"):
+        shutil.copytree(pipeline / folder, workdir / folder)
+    assert run("train-i2i", "--model", model, "--power", 2, "-w", workdir) == 0
+    catalogue = read_catalogue(workdir)
+    generator = ItemStates.load(workdir / "sft-gen/model", catalogue)
+    job = training.Job(Histories.from_rows([], catalogue.n_items), generator=generator)
+    expected = training.train(model, job, MODELS[model].complete({"power": 2.0})).neighbours
+    found = read_neighbours(workdir, model, "real", catalogue.ids)
+    assert np.array_equal(found.ids, expected.ids[:, : found.k])
+    assert found.scores == pytest.approx(expected.scores[:, : found.k], rel=1e-4)
+    capsys.readouterr()
+    assert run("train-i2i", "--model", model, "--data", "fused", "-w", workdir) == 2
+    assert capsys.readouterr().err == f"Error: {model} does not read the log: leave out --data fused\n"
+    assert run("sft-gen", "--epochs", 1, "-w", workdir) == 0
+    [row] = [row for row in status(workdir) if row["variant"] == f"{model} real"]
+    assert (row["state"], row["why"].rpartition("/")[0]) == ("stale", "sft-gen/model")
 
 
 def test_a_blend_of_text_and_bm25_from_the_command_line(workdir, capsys):
