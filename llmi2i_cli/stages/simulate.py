@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from llmi2i_cli.data.buckets import concatenate
-from llmi2i_cli.data.simulated_catalogue import describe_items, item_ids, simulate_catalogue
+from llmi2i_cli.data.simulated_catalogue import item_ids, simulate_catalogue
 from llmi2i_cli.data.simulated_log import activity, blocks_of_users, simulate_block
+from llmi2i_cli.data.simulated_titles import describe_items
 from llmi2i_cli.errors import InputError, UsageError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import notice, progress_bar
