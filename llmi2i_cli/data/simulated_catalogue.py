@@ -5,9 +5,9 @@ logs in figures of log and titles alone (`examples/paper/shop_statistics.py` pri
 any language model had seen it:
 
 - Categories (about the square root of the number of items, at most 1,536) differ in size, category k of them as
-  ``1 / sqrt(k)``. A category has four styles; items of one category and style (a *cluster*) replace each other.
-- Popularity is that of the cluster (log-normal) times that of the item in it (log-Laplace, whose tail is a power law:
-  a few bestsellers, and many items that are hardly ever bought).
+  ``1 / sqrt(k)``. A category has five styles; items of one category and style (a *cluster*) replace each other.
+- An item is as popular as its cluster (log-normal) times a factor of its own, from a power law (Pareto, exponent 2):
+  most items of a cluster are bought alike, a few are bestsellers.
 - Three items in ten come new during the period of the log; a cluster's first item is always there.
 - A category has two complements, and eight brands of which each style has a usual one.
 - An item has three *sequels*, which users take next: of the same brand in its cluster, a *series*, the item that came
@@ -24,14 +24,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 MOST_CATEGORIES = 1536
-STYLES_PER_CATEGORY = 4
+STYLES_PER_CATEGORY = 5
 BRANDS_PER_CATEGORY = 8
 USUAL_BRAND = 0.5  # how often an item is of its style's usual brand; and if not, of the next one, and so on
 COMPLEMENTS = 2
 SEQUELS = 3
 NEW_ITEMS = 0.3
-CLUSTER_SIGMA = 0.8
-ITEM_SCALE = 0.5
+CLUSTER_SIGMA = 0.85
+ITEM_SCALE = 0.5  # 1 / exponent of the power law
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
     Sataro Bepequi rustic teal flexgrip purefold Kettle, 12 ounce M1893
     brand  series  style  colour  two features   product  size    number
 
-- The product names the category; a brand sells in several categories, in each with other styles more often than not.
+- The product is the category; brands are shared by categories.
 - The series is a made-up word of its own for each brand of each cluster: it ties the items that follow each other.
-  One title in two names it; three in four tell the style, one in three has a model number, which is unique.
+  45% of the titles name it, 70% the style, and 40% have a model number, which is unique.
 - Features are two of the ten that titles of the category advertise with. Colour and size mean nothing.
 - One description in two names a category that goes with the item's own.
 
-So text tells categories well, substitutes half of the time, and what complements what almost never, as in real shops.
+So a text tells the category of its item always, its cluster mostly, what goes with it sometimes and roughly, and
+nothing of its popularity.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from llmi2i_cli.data.simulated_catalogue import (
 
 FEATURES_PER_CATEGORY = 10
 FEATURES_PER_TITLE = 2
-TITLES_WITH_SERIES = 0.5
-TITLES_WITH_STYLE = 0.75
-TITLES_WITH_NUMBER = 0.35
+TITLES_WITH_SERIES = 0.45
+TITLES_WITH_STYLE = 0.7
+TITLES_WITH_NUMBER = 0.4
 DESCRIPTIONS_WITH_COMPLEMENT = 0.5
 LARGEST_AMOUNT = 24
 ITEMS_PER_FRAME = 500_000

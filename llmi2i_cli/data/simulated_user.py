@@ -2,14 +2,14 @@
 
 How strong each effect is was chosen as for the catalogue, see `simulated_catalogue`:
 
-- A user arrives in the first 90% of 180 days and stays until the end. Six of ten gaps between interactions are short
+- A user arrives in the first 90% of 180 days and stays until the end. 45% of the gaps between interactions are short
   (two minutes on average), the others long; a gap of more than an hour begins a new session.
 - A user has taste for three clusters, the *interests*: the first is drawn by popularity, the others lie near the one
-  before, that is, half of the time in the same style of a complement of its category, else anywhere. A session is about
-  one of them (probabilities 0.5, 0.3 and 0.2), which with probability DRIFT has moved to a cluster near it before.
-- An interaction is with probability REBUY one of the user's last twenty items, bought again. Else it is noise with
-  probability `noise` (any item, by popularity); else with probability SEQUEL a sequel of one of the last three items
-  that were no noise; else an item of the session's interest, by popularity.
+  before, that is, half of the time in the same style of a complement of its category, else anywhere. A session is
+  about one of them (probabilities 0.5, 0.3 and 0.2), which with probability 0.6 has moved to a cluster near it before.
+- An interaction is with probability 0.04 one of the user's last twenty items, bought again. Else it is noise with
+  probability `noise` (any item, by popularity); else with probability 0.2 a sequel of one of the last three items that
+  were no noise; else an item of the session's interest, by popularity.
 - Only what is on sale already is bought. What is among the user's last twenty items is drawn again, up to three times.
 
 Every user has a random stream of their own, from the seed and the user's number, so the log depends neither on the
@@ -29,7 +29,7 @@ INTEREST_SHARES = np.cumsum([0.5, 0.3, 0.2])
 DRIFT = 0.6
 DRIFT_TO_COMPLEMENT = 0.5
 REBUY = 0.04
-SEQUEL = 0.3
+SEQUEL = 0.2
 SEQUEL_SHARES = np.cumsum([0.5, 0.3, 0.2])
 RECENT_SHARES = np.cumsum([0.6, 0.3, 0.1])
 REMEMBERED = 20
@@ -37,7 +37,7 @@ REDRAWS = 3
 START_MS = 1_735_689_600_000  # 2025-01-01
 DURATION_MS = 180 * 86_400_000
 LATEST_ARRIVAL = 0.9
-SHORT_GAPS = 0.6
+SHORT_GAPS = 0.45
 SHORT_GAP_MS = 120_000
 SESSION_GAP_MS = 3_600_000
 

@@ -33,13 +33,11 @@ def items(catalogue):
     described = pl.concat(describe_items(catalogue, item_ids(2000), seed=1))
     parts = [match.groupdict() for title in described["title"] if (match := TITLE.fullmatch(title))]
     assert len(parts) == 2000  # every title has this form
-    parts = pl.DataFrame(parts, schema=dict.fromkeys(TITLE.groupindex, pl.String))
+    named = pl.DataFrame(parts, schema=dict.fromkeys(TITLE.groupindex, pl.String))
+    named = named.rename({"brand": "named_brand", "category": "named_category"})
     places = catalogue.place_of
     columns = {"cluster": catalogue.cluster_of[places], "series_number": catalogue.series_of[places]}
-    return pl.concat(
-        [described, parts.rename({"brand": "named_brand", "category": "named_category"}), pl.DataFrame(columns)],
-        how="horizontal",
-    )
+    return pl.concat([described, named, pl.DataFrame(columns)], how="horizontal")
 
 
 def test_items_are_described_by_number(items):
