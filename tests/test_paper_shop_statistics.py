@@ -119,8 +119,8 @@ def test_the_default_shop_is_like_real_logs(statistics, quickstart):
         "words of a single title": (0.2, 0.7),
         "test items of the long tail": (0.066, 0.369),
         "test items not in train": (0.006, 0.081),
-        "Recall@10 of swing, valid": (0.09, 0.18),
-        "Recall@10 of bm25, valid": (0.08, 0.17),
+        "Recall@10 of swing, valid": (0.09, 0.153),
+        "Recall@10 of bm25, valid": (0.08, 0.139),
         "Recall@10 of text, valid": (0.07, 0.14),
     }
     found = statistics.statistics(quickstart)

@@ -17,8 +17,8 @@ def simulate(
     items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 4_000,
     interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 32_000,
     noise: Annotated[
-        float, typer.Option(help="Share of interactions that have nothing to do with the user.", min=0, max=1)
-    ] = 0.1,
+        float, typer.Option(help="Share of interactions with bestsellers, whoever the user is.", min=0, max=1)
+    ] = 0.2,
     seed: Seed = 42,
     force: Force = False,
     as_json: AsJson = False,

@@ -6,7 +6,7 @@ any language model had seen it:
 
 - Categories (about the square root of the number of items, at most 1,536) differ in size, category k of them as
   ``1 / sqrt(k)``. A category has five styles; items of one category and style (a *cluster*) replace each other.
-- An item is as popular as its cluster (log-normal) times a factor of its own, from a power law (Pareto, exponent 2):
+- An item is as popular as its cluster (log-normal) times a factor of its own, from a power law (Pareto, exponent 2.5):
   most items of a cluster are bought alike, a few are bestsellers.
 - Three items in ten come new during the period of the log; a cluster's first item is always there.
 - A category has two complements, and eight brands of which each style has a usual one.
@@ -30,8 +30,8 @@ USUAL_BRAND = 0.5  # how often an item is of its style's usual brand; and if not
 COMPLEMENTS = 2
 SEQUELS = 3
 NEW_ITEMS = 0.3
-CLUSTER_SIGMA = 0.85
-ITEM_SCALE = 0.5  # 1 / exponent of the power law
+CLUSTER_SIGMA = 0.65
+ITEM_SCALE = 0.4  # 1 / exponent of the power law
 
 
 @dataclass(frozen=True)

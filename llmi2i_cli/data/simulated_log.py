@@ -53,7 +53,7 @@ def simulate_block(
     ----------
     ids : String (n_items,), the id of each item
     starts : int64 (n_users + 1,), from `activity`
-    noise : share of interactions that have nothing to do with the user
+    noise : share of interactions that have nothing to do with the user, but with the front page
     """
     offsets = starts[first : end + 1] - starts[first]
     places = np.empty(offsets[-1], np.int32)

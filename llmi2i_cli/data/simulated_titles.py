@@ -5,12 +5,12 @@
 
 - The product is the category; brands are shared by categories.
 - The series is a made-up word of its own for each brand of each cluster: it ties the items that follow each other.
-  45% of the titles name it, 70% the style, and 40% have a model number, which is unique.
+  30% of the titles name it, 50% the style, and 40% have a model number, which is unique.
 - Features are two of the ten that titles of the category advertise with. Colour and size mean nothing.
 - One description in two names a category that goes with the item's own.
 
-So a text tells the category of its item always, its cluster mostly, what goes with it sometimes and roughly, and
-nothing of its popularity.
+So a text tells the category of its item always, its cluster half of the time, what goes with it now and then and
+roughly, and nothing of its popularity.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from llmi2i_cli.data.simulated_catalogue import (
 
 FEATURES_PER_CATEGORY = 10
 FEATURES_PER_TITLE = 2
-TITLES_WITH_SERIES = 0.45
-TITLES_WITH_STYLE = 0.7
+TITLES_WITH_SERIES = 0.3
+TITLES_WITH_STYLE = 0.5
 TITLES_WITH_NUMBER = 0.4
 DESCRIPTIONS_WITH_COMPLEMENT = 0.5
 LARGEST_AMOUNT = 24

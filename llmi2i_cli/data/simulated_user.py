@@ -8,8 +8,9 @@ How strong each effect is was chosen as for the catalogue, see `simulated_catalo
   before, that is, half of the time in the same style of a complement of its category, else anywhere. A session is
   about one of them (probabilities 0.5, 0.3 and 0.2), which with probability 0.6 has moved to a cluster near it before.
 - An interaction is with probability 0.04 one of the user's last twenty items, bought again. Else it is noise with
-  probability `noise` (any item, by popularity); else with probability 0.2 a sequel of one of the last three items that
-  were no noise; else an item of the session's interest, by popularity.
+  probability `noise`: what the front page shows to everybody, the most popular of three items drawn by popularity.
+  Else it is with probability 0.2 a sequel of one of the last three items that were no noise; else an item of the
+  session's interest, by popularity.
 - Only what is on sale already is bought. What is among the user's last twenty items is drawn again, up to three times.
 
 Every user has a random stream of their own, from the seed and the user's number, so the log depends neither on the
@@ -32,6 +33,7 @@ REBUY = 0.04
 SEQUEL = 0.2
 SEQUEL_SHARES = np.cumsum([0.5, 0.3, 0.2])
 RECENT_SHARES = np.cumsum([0.6, 0.3, 0.1])
+FRONT_PAGE = 3  # items, of which the most popular one is bought
 REMEMBERED = 20
 REDRAWS = 3
 START_MS = 1_735_689_600_000  # 2025-01-01
@@ -120,7 +122,7 @@ def _fill_places(state: Any, shelves: Shelves, noise: float, times: Any, places:
         is_noise = _random(state) < noise
         for _ in range(1 + REDRAWS):
             if is_noise:
-                places[t] = _anything(state, shelves, now)
+                places[t] = _front_page(state, shelves, now)
             else:
                 places[t] = _wanted(state, shelves, interests[topic], recent, now)
             if not _contains(remembered, places[t]):
@@ -154,10 +156,15 @@ def _wanted(state: Any, shelves: Shelves, interest: int, recent: Any, now: float
 
 
 @njit(cache=True)
-def _anything(state: Any, shelves: Shelves, now: float) -> int:
-    """Any item by popularity; instead of one that is not on sale yet, one of its cluster."""
-    place = _draw(state, shelves.cumulative, 0, len(shelves.cluster_of))
-    return place if shelves.released[place] <= now else _of_cluster(state, shelves, shelves.cluster_of[place], now)
+def _front_page(state: Any, shelves: Shelves, now: float) -> int:
+    """The most popular of some items drawn by popularity; instead of one not on sale yet, one of its cluster."""
+    best, most = 0, -1.0
+    for _ in range(FRONT_PAGE):
+        place = _draw(state, shelves.cumulative, 0, len(shelves.cluster_of))
+        weight = shelves.cumulative[place + 1] - shelves.cumulative[place]
+        if weight > most:
+            best, most = place, weight
+    return best if shelves.released[best] <= now else _of_cluster(state, shelves, shelves.cluster_of[best], now)
 
 
 @njit(cache=True)
