@@ -1,8 +1,8 @@
 """The catalogue of a simulated shop: what is sold from when on, how popular it is, and what goes with what.
 
 Each mechanism is one that real shops have. How strong it is was chosen so that the default shop resembles three real
-logs in figures of log and titles alone (`examples/paper/shop_statistics.py` prints them side by side), before
-any language model had seen it:
+logs in figures of log and titles alone (`examples/paper/shop_statistics.py` prints them side by side), before any
+language model had seen it:
 
 - Categories (about the square root of the number of items, at most 1,536) differ in size, category k of them as
   ``1 / sqrt(k)``. A category has five styles; items of one category and style (a *cluster*) replace each other.

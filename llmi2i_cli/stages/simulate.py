@@ -29,9 +29,10 @@ def simulate(
 ) -> dict[str, Any]:
     """Write ``out/interactions.parquet`` (user_id, item_id, timestamp in ms) and ``out/items.parquet``.
 
-    The second has item_id, title, category, brand, description. See `simulated_catalogue`, `simulated_titles`
-    and `simulated_user` for what is behind them. The bytes depend on the arguments alone. Blocks of users are written one after the other, so memory
-    grows with the catalogue and, by 16 bytes each, the number of users; a killed run goes on with the block it was at.
+    The second has item_id, title, category, brand, description. See `simulated_catalogue`, `simulated_titles` and
+    `simulated_user` for what is behind them. The bytes depend on the arguments alone. Blocks of users are written one
+    after the other, so memory grows with the catalogue and, by 16 bytes each, the number of users; a killed run goes on
+    with the block it was at.
 
     Parameters
     ----------
