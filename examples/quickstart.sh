@@ -12,7 +12,7 @@ shop="$LLMI2I_WORKDIR/shop"
 say() { printf '\n== %s\n' "$*" >&2; }
 
 say "A simulated shop: a log and its catalogue"
-llmi2i simulate "$shop" --users 3000 --items 1500 --interactions 30000
+llmi2i simulate "$shop" --users 4500 --items 4000 --interactions 32000
 
 say "prepare: clean, split, mark the long tail"
 llmi2i prepare "$shop/interactions.parquet" --items "$shop/items.parquet"

@@ -13,19 +13,22 @@ from llmi2i_cli.cli.printing import print_json
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="Directory to write, of its own.", file_okay=False)],
-    users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 10_000,
-    items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 2_000,
-    interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 100_000,
+    users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 4_500,
+    items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 4_000,
+    interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 32_000,
     noise: Annotated[
-        float, typer.Option(help="Share of interactions that have nothing to do with the user.", min=0, max=1)
-    ] = 0.1,
+        float, typer.Option(help="Share of interactions with bestsellers, whoever the user is.", min=0, max=1)
+    ] = 0.2,
     seed: Seed = 42,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a simulated log and its catalogue, of any size: OUT/interactions.parquet and OUT/items.parquet.
 
-    Example: llmi2i simulate shop --users 10000 --items 2000 --interactions 100000
+    Users have taste for few kinds of items and come in sessions, items come new and are bought again, titles tell a
+    part. At the default sizes popularity, histories, titles and what item-to-item models find are like real logs'.
+
+    Example: llmi2i simulate shop --users 100000 --items 50000 --interactions 1000000
     """
     from llmi2i_cli.stages.simulate import simulate
 

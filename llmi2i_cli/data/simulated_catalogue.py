@@ -1,22 +1,22 @@
-"""The catalogue of a simulated shop: who sells what, how popular it is, and what goes with what.
+"""The catalogue of a simulated shop: what is sold from when on, how popular it is, and what goes with what.
 
-The structure is fixed; it was chosen for plausibility and before anything was measured on it:
+Each mechanism is one that real shops have. How strong it is was chosen so that the default shop resembles three real
+logs in figures of log and titles alone (`examples/paper/shop_statistics.py` prints them side by side), before any
+language model had seen it:
 
 - Categories (about the square root of the number of items, at most 1,536) differ in size, category k of them as
-  ``1 / sqrt(k)``. A category has six styles; items of one category and style (a *cluster*) replace each other.
-- Popularity is Zipf-Mandelbrot: the weight of the item of rank r (a random permutation) is
-  ``(r + 20) ** -1.2``; with 10 to 20 interactions an item, most items have five or fewer.
-- A category has two complements. An item has three sequels (accessories and refills, followed with probabilities 0.5,
-  0.3 and 0.2): each is drawn by popularity from its own style in a complement, or from all of the complement when
+  ``1 / sqrt(k)``. A category has five styles; items of one category and style (a *cluster*) replace each other.
+- An item is as popular as its cluster (log-normal) times a factor of its own, from a power law (Pareto, exponent 2.5):
+  most items of a cluster are bought alike, a few are bestsellers.
+- Three items in ten come new during the period of the log; a cluster's first item is always there.
+- A category has two complements, and eight brands of which each style has a usual one.
+- An item has three *sequels*, which users take next: of the same brand in its cluster, a *series*, the item that came
+  after it; and accessories, drawn by popularity from its own style in a complement, or from all of the complement when
   that cluster is empty.
-- A category has eight brands, which other categories may share; an item has one.
-- The title is brand, style, colour and product. One title in five does not tell the style, and colours mean nothing;
-  half of the descriptions name a complement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,67 +24,42 @@ import polars as pl
 from numpy.typing import NDArray
 
 MOST_CATEGORIES = 1536
-STYLES_PER_CATEGORY = 6
+STYLES_PER_CATEGORY = 5
 BRANDS_PER_CATEGORY = 8
+USUAL_BRAND = 0.5  # how often an item is of its style's usual brand; and if not, of the next one, and so on
 COMPLEMENTS = 2
-SEQUEL_SHARES = (0.5, 0.3, 0.2)
-ZIPF_SHIFT = 20
-ZIPF_EXPONENT = 1.2
-TITLES_WITH_STYLE = 0.8
-DESCRIPTIONS_WITH_COMPLEMENT = 0.5
-ITEMS_PER_FRAME = 500_000
-
-_PRODUCTS = """
-Shampoo Conditioner Serum Lipstick Perfume Sunscreen Razor Hairbrush Mascara Soap Teapot Kettle Mug Skillet Toaster
-Blender Knife Apron Cutlery Whisk Lamp Rug Cushion Curtain Vase Mirror Clock Candle Blanket Shelf Notebook Pen
-Stapler Binder Printer Ink Envelope Calendar Eraser Folder Puzzle Kite Doll Robot Puppet Dominoes Yo-Yo Blocks
-Marbles Scooter Tent Lantern Backpack Compass Canteen Hammock Stove Rope Binoculars Boots Jacket Scarf Gloves Belt
-Hat Socks Sweater Jeans Sandals Raincoat Headphones Charger Keyboard Mouse Webcam Speaker Router Tripod Microphone
-Monitor Leash Aquarium Birdcage Collar Kennel Hammer Drill Saw Wrench Pliers Ladder Guitar Drum Violin Flute Ukulele
-Spade Hose Trellis
-""".split()  # noqa: SIM905
-_KINDS = """
-Travel Outdoor Kids Studio Garden Office Classic Junior Sport Kitchen Workshop Marine Alpine City Home School
-""".split()  # noqa: SIM905
-_STYLES = """
-vintage minimal rustic floral striped matte glossy woven hammered quilted padded foldable compact oversized slim
-insulated scented organic recycled handmade engraved magnetic wireless solar padlocked reversible stackable tapered
-ribbed marbled lacquered brushed
-""".split()  # noqa: SIM905
-_COLOURS = """
-black white red blue green yellow grey brown pink purple orange teal navy olive beige silver
-""".split()  # noqa: SIM905
-_SYLLABLES = """
-ba co di fe ga ho ju ka lo mi na pe qui ro sa ta ve wi xo za
-""".split()  # noqa: SIM905
+SEQUELS = 3
+NEW_ITEMS = 0.3
+CLUSTER_SIGMA = 0.65
+ITEM_SCALE = 0.4  # 1 / exponent of the power law
 
 
 @dataclass(frozen=True)
 class SimulatedCatalogue:
-    """Items of a simulated shop. Items are numbered at random; *places* order them by category, then style.
+    """Items of a simulated shop. Items are numbered at random; *places* order them by category, style and release.
 
     Attributes
     ----------
     item_at : int32 (n_items,), the item at each place
     place_of : int32 (n_items,), the inverse
     cumulative : float64 (n_items + 1,), popularity weights summed over the places before
+    released : float64 (n_items,), when the item at each place came, as a share of the log's period; 0 is before it
     cluster_of : int32 (n_items,), the cluster, ``category * STYLES_PER_CATEGORY + style``, at each place
     cluster_start : int32 (n_clusters + 1,), the first place of each cluster
+    series_of : int32 (n_items,), the series, ``cluster * BRANDS_PER_CATEGORY + brand``, at each place
     complements : int32 (n_categories, COMPLEMENTS), categories that go with each
-    sequels : int32 (n_items, 3), the places of the sequels of the item at each place
-    styles : int32 (n_categories, STYLES_PER_CATEGORY), each style's word
-    brands : int32 (n_categories, BRANDS_PER_CATEGORY)
+    sequels : int32 (n_items, SEQUELS), the places of the sequels of the item at each place
     """
 
     item_at: NDArray[np.int32]
     place_of: NDArray[np.int32]
     cumulative: NDArray[np.float64]
+    released: NDArray[np.float64]
     cluster_of: NDArray[np.int32]
     cluster_start: NDArray[np.int32]
+    series_of: NDArray[np.int32]
     complements: NDArray[np.int32]
     sequels: NDArray[np.int32]
-    styles: NDArray[np.int32]
-    brands: NDArray[np.int32]
 
     @property
     def n_items(self) -> int:
@@ -99,29 +74,36 @@ def simulate_catalogue(n_items: int, seed: int) -> SimulatedCatalogue:
     """Draw a catalogue; the same arguments give the same one."""
     rng = np.random.default_rng([seed, 0])
     n_categories = int(np.clip(round(n_items**0.5), 4, MOST_CATEGORIES))
+    n_clusters = n_categories * STYLES_PER_CATEGORY
     sizes = 1 / np.sqrt(np.arange(1, n_categories + 1))
     category = rng.choice(n_categories, n_items, p=sizes / sizes.sum())
     cluster = (category * STYLES_PER_CATEGORY + rng.integers(STYLES_PER_CATEGORY, size=n_items)).astype(np.int32)
-    item_at = np.argsort(cluster, kind="stable").astype(np.int32)
+    released = np.where(rng.random(n_items) < NEW_ITEMS, rng.random(n_items), 0.0)
+    item_at = np.lexsort([released, cluster]).astype(np.int32)
     place_of = np.empty_like(item_at)
     place_of[item_at] = np.arange(n_items, dtype=np.int32)
-    weights = (rng.permutation(n_items) + 1.0 + ZIPF_SHIFT) ** -ZIPF_EXPONENT
-    cumulative = np.concatenate([[0.0], np.cumsum(weights)])
-    n_clusters = n_categories * STYLES_PER_CATEGORY
-    cluster_of = cluster[item_at]
+    released, cluster_of = released[item_at], cluster[item_at]
     cluster_start = np.searchsorted(cluster_of, np.arange(n_clusters + 1)).astype(np.int32)
-    steps = np.stack([rng.permutation(n_categories - 1)[:COMPLEMENTS] + 1 for _ in range(n_categories)])
+    released[cluster_start[cluster_of]] = 0.0
+    log_weights = rng.normal(scale=CLUSTER_SIGMA, size=n_clusters)[cluster_of]
+    log_weights += rng.exponential(scale=ITEM_SCALE, size=n_items)
+    cumulative = np.concatenate([[0.0], np.cumsum(np.exp(log_weights))])
+    brand = (cluster_of % STYLES_PER_CATEGORY + rng.geometric(USUAL_BRAND, n_items) - 1) % BRANDS_PER_CATEGORY
+    series_of = (cluster_of * BRANDS_PER_CATEGORY + brand).astype(np.int32)
+    steps = choose(rng, n_categories, n_categories - 1, COMPLEMENTS) + 1
     complements = ((np.arange(n_categories)[:, None] + steps) % n_categories).astype(np.int32)
+    sequels = _draw_accessories(rng, cluster_of, cluster_start, cumulative, complements)
+    _continue_series(sequels, series_of)
     return SimulatedCatalogue(
         item_at=item_at,
         place_of=place_of,
         cumulative=cumulative,
+        released=released,
         cluster_of=cluster_of,
         cluster_start=cluster_start,
+        series_of=series_of,
         complements=complements,
-        sequels=_draw_sequels(rng, cluster_of, cluster_start, cumulative, complements),
-        styles=_choose(rng, n_categories, len(_STYLES), STYLES_PER_CATEGORY),
-        brands=rng.integers(3 * n_categories, size=(n_categories, BRANDS_PER_CATEGORY)).astype(np.int32),
+        sequels=sequels,
     )
 
 
@@ -130,51 +112,22 @@ def item_ids(n_items: int) -> pl.Series:
     return pl.select(item_id=pl.format("i{}", pl.int_range(1, n_items + 1))).to_series()
 
 
-def describe_items(catalogue: SimulatedCatalogue, ids: pl.Series, seed: int) -> Iterator[pl.DataFrame]:
-    """Yield item_id, title, category, brand, description (String) of all items by number, some at a time."""
-    products = pl.Series([_product(category) for category in range(catalogue.n_categories)])
-    brands = pl.Series([_brand(number) for number in range(3 * catalogue.n_categories)])
-    for start in range(0, catalogue.n_items, ITEMS_PER_FRAME):
-        rng = np.random.default_rng([seed, 1, start])
-        places = catalogue.place_of[start : start + ITEMS_PER_FRAME]
-        category, style = np.divmod(catalogue.cluster_of[places], STYLES_PER_CATEGORY)
-        n = len(places)
-        told = rng.random(n) < TITLES_WITH_STYLE
-        brand_rank = np.minimum(rng.geometric(0.4, n) - 1, BRANDS_PER_CATEGORY - 1)
-        complement = catalogue.complements[category, rng.integers(COMPLEMENTS, size=n)]
-        parts = pl.DataFrame(
-            {
-                "brand": brands.gather(catalogue.brands[category, brand_rank]),
-                "style": pl.Series(_STYLES).gather(catalogue.styles[category, style]),
-                "told": told,
-                "colour": pl.Series(_COLOURS).gather(rng.integers(len(_COLOURS), size=n)),
-                "category": products.gather(category),
-                "complement": products.gather(complement),
-                "names_complement": rng.random(n) < DESCRIPTIONS_WITH_COMPLEMENT,
-            }
-        )
-        style_word = pl.when("told").then(pl.format(" {}", "style")).otherwise(pl.lit(""))
-        goes_with = pl.when("names_complement").then(pl.format(" Goes with {}.", "complement")).otherwise(pl.lit(""))
-        yield parts.select(
-            ids[start : start + n].alias("item_id"),
-            pl.format("{}{} {} {}", "brand", style_word, "colour", "category").alias("title"),
-            "category",
-            "brand",
-            pl.format("{} {} by {}.{}", "colour", "category", "brand", goes_with).alias("description"),
-        )
+def choose(rng: np.random.Generator, rows: int, n: int, k: int) -> NDArray[np.int32]:
+    """`k` different numbers below `n` in each of `rows` rows: (rows, k)."""
+    return np.argsort(rng.random((rows, n)), axis=1)[:, :k].astype(np.int32)
 
 
-def _draw_sequels(
+def _draw_accessories(
     rng: np.random.Generator,
     cluster_of: NDArray[np.int32],
     cluster_start: NDArray[np.int32],
     cumulative: NDArray[np.float64],
     complements: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """Three sequels of each place, (n_items, 3); a complement without any item leaves the item its own sequel."""
+    """Places in complements for each place, (n_items, SEQUELS); the place itself if a complement has no item at all."""
     category, style = np.divmod(cluster_of, STYLES_PER_CATEGORY)
-    sequels = np.empty((len(cluster_of), len(SEQUEL_SHARES)), np.int32)
-    for column in range(sequels.shape[1]):
+    accessories = np.empty((len(cluster_of), SEQUELS), np.int32)
+    for column in range(SEQUELS):
         complement = complements[category, rng.integers(COMPLEMENTS, size=len(category))]
         cluster = complement * STYLES_PER_CATEGORY + style
         low, high = cluster_start[cluster], cluster_start[cluster + 1]
@@ -183,25 +136,12 @@ def _draw_sequels(
         high = np.where(empty, cluster_start[(complement + 1) * STYLES_PER_CATEGORY], high)
         weight = cumulative[low] + rng.random(len(low)) * (cumulative[high] - cumulative[low])
         drawn = np.clip(np.searchsorted(cumulative, weight, side="right") - 1, low, np.maximum(low, high - 1))
-        sequels[:, column] = np.where(low == high, np.arange(len(low)), drawn)
-    return sequels
+        accessories[:, column] = np.where(low == high, np.arange(len(low)), drawn)
+    return accessories
 
 
-def _choose(rng: np.random.Generator, rows: int, n: int, k: int) -> NDArray[np.int32]:
-    """`k` different numbers below `n` in each of `rows` rows."""
-    return np.stack([rng.permutation(n)[:k] for _ in range(rows)]).astype(np.int32)
-
-
-def _product(category: int) -> str:
-    kind, product = divmod(category, len(_PRODUCTS))
-    return _PRODUCTS[product] if kind == 0 else f"{_KINDS[(kind - 1) % len(_KINDS)]} {_PRODUCTS[product]}"
-
-
-def _brand(number: int) -> str:
-    """A made-up name, another one for each number."""
-    syllables = []
-    number += len(_SYLLABLES)  # two syllables at least
-    while number:
-        number, digit = divmod(number, len(_SYLLABLES))
-        syllables.append(_SYLLABLES[digit])
-    return "".join(syllables).capitalize()
+def _continue_series(sequels: NDArray[np.int32], series_of: NDArray[np.int32]) -> None:
+    """Where a series goes on, the next place of it takes the first column of `sequels`."""
+    order = np.argsort(series_of, kind="stable").astype(np.int32)
+    goes_on = series_of[order[:-1]] == series_of[order[1:]]
+    sequels[order[:-1][goes_on], 0] = order[1:][goes_on]

@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from llmi2i_cli.data.buckets import concatenate
-from llmi2i_cli.data.simulated_catalogue import describe_items, item_ids, simulate_catalogue
+from llmi2i_cli.data.simulated_catalogue import item_ids, simulate_catalogue
 from llmi2i_cli.data.simulated_log import activity, blocks_of_users, simulate_block
+from llmi2i_cli.data.simulated_titles import describe_items
 from llmi2i_cli.errors import InputError, UsageError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import notice, progress_bar
@@ -24,19 +25,20 @@ PARTIAL_PREFIX = ".partial-"
 
 
 def simulate(
-    out: Path, *, users: int, items: int, interactions: int, noise: float = 0.1, seed: int = 42, force: bool = False
+    out: Path, *, users: int, items: int, interactions: int, noise: float = 0.2, seed: int = 42, force: bool = False
 ) -> dict[str, Any]:
     """Write ``out/interactions.parquet`` (user_id, item_id, timestamp in ms) and ``out/items.parquet``.
 
-    The second has item_id, title, category, brand, description. See `simulated_catalogue` and `simulated_log` for what
-    is behind them. The bytes depend on the arguments alone. Blocks of users are written one after the other, so memory
-    grows with the catalogue and, by 16 bytes each, the number of users; a killed run goes on with the block it was at.
+    The second has item_id, title, category, brand, description. See `simulated_catalogue`, `simulated_titles` and
+    `simulated_user` for what is behind them. The bytes depend on the arguments alone. Blocks of users are written one
+    after the other, so memory grows with the catalogue and, by 16 bytes each, the number of users; a killed run goes on
+    with the block it was at.
 
     Parameters
     ----------
     out : a directory of its own; what an earlier run wrote there is replaced
     users, items, interactions : how many there are
-    noise : share of interactions that have nothing to do with their user, in 0..1
+    noise : share of interactions that have nothing to do with their user, but with the front page, in 0..1
 
     Returns
     -------
