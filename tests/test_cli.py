@@ -135,7 +135,7 @@ def test_version(capsys):
 
 
 def fail_with(monkeypatch, error):
-    def failing(workdir):
+    def failing(*_, **__):
         raise error
 
     monkeypatch.setattr("llmi2i_cli.stages.status.status", failing)

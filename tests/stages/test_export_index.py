@@ -69,7 +69,9 @@ def test_what_is_up_to_date_is_left_alone(workdir, capsys):
 def test_a_foreign_table_of_neighbours_is_refused(workdir, capsys):
     path = workdir / "i2i/swing-real.parquet"
     as_own(workdir, "i2i/swing-real.parquet")
-    pl.read_parquet(path).with_columns(neighbour_id=pl.lit("nobody")).write_parquet(path)
+    pl.read_parquet(path).with_columns(
+        neighbour_id=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("nobody")).otherwise("neighbour_id")
+    ).write_parquet(path)
     assert run("export-index", "-w", workdir) == 1
     assert "item_id 'nobody' is not in prepare/: it belongs to another log" in capsys.readouterr().err
     pl.read_parquet(path).drop("score").write_parquet(path)

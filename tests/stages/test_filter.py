@@ -145,7 +145,10 @@ def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     path = workdir / "synthesize/candidates.parquet"
     as_own(workdir, "synthesize/candidates.parquet")
     table = pl.read_parquet(path)
-    write_table(table.with_columns(item_id=pl.lit("nonesuch")), path)
+    write_table(
+        table.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("nonesuch")).otherwise("item_id")),
+        path,
+    )
     assert run("filter", "-w", workdir) == 1
     assert "item_id 'nonesuch' is not in prepare/: it belongs to another log" in capsys.readouterr().err
     path.write_bytes(b"cut short")

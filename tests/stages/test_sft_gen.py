@@ -197,6 +197,7 @@ def test_patience_ends_the_training(workdir, monkeypatch):
 
 
 def test_without_validation_it_stops_after_the_epochs_asked_for_on_the_schedule_of_all(workdir):
+    as_own(workdir, "prepare/interactions.parquet")
     path = workdir / "prepare/interactions.parquet"
     pl.read_parquet(path).filter(split="train").write_parquet(path)
     given = ("--epochs", 3, "--batch-size", 32)
