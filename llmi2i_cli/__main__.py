@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 GRACE_SECONDS = 10.0  # for the first process of a run to say itself what went wrong in all of them
 
@@ -14,9 +16,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    try:
+        _open_streams()
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # also while modules are imported
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     from typer.exceptions import TyperException
 
     from llmi2i_cli.cli.app import app
+    from llmi2i_cli.cli.printing import on_stdout
     from llmi2i_cli.errors import Llmi2iError
     from llmi2i_cli.runs.processes import one_voice
 
@@ -25,12 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     # Numba shares OpenMP with torch and sets its number of threads: what was asked for holds for both.
     if "OMP_NUM_THREADS" in os.environ:
         os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-    arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
+        _check_threads()
         with one_voice():
             status = int(app([a for a in arguments if a != "--debug"], prog_name="llmi2i", standalone_mode=False) or 0)
-            sys.stdout.flush()  # here, where a reader that has gone can still be told from success
+            with on_stdout():  # here, where a reader that has gone can still be told from success
+                pass
         return status
     except TyperException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -38,14 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         return _fail(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:
         return _fail("out of memory: see the stage's --help for options that lower its use", 1)
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of Rust code is no Exception
         if debug:
             raise
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is no MemoryError
@@ -53,14 +64,40 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{type(error).__name__}: {error} (this should not happen; --debug shows where)", 1)
 
 
+def _open_streams() -> None:
+    """Let results and messages be written whatever the caller has made of stdout and stderr.
+
+    What is written to a stream that was closed goes nowhere; a character that an encoding lacks is written by number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        if reconfigure := getattr(getattr(sys, name), "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def _check_threads() -> None:
+    from llmi2i_cli.errors import UsageError
+
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"):
+        if os.environ.get(name, "").strip() == "0":
+            raise UsageError(f"the environment variable {name} is 0, and there is at least one thread: unset it")
+
+
 def _fail(message: str, status: int) -> int:
+    from llmi2i_cli.errors import UsageError
     from llmi2i_cli.runs.processes import is_first, rank
 
-    if not is_first():  # torchrun ends this process as soon as the first fails; if it does not, only this one knows
-        time.sleep(GRACE_SECONDS)
-        message = f"process {rank()}: {message}"
+    try:
+        if not is_first():  # torchrun ends this process as soon as the first fails; if not, only this one knows
+            time.sleep(GRACE_SECONDS)
+            message = f"process {rank()}: {message}"
+    except UsageError:  # the number of this process is what is wrong
+        pass
     if message:  # empty where the help was shown instead
-        sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
+        with suppress(OSError):
+            sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
+            sys.stderr.flush()
     return status
 
 

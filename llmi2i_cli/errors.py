@@ -19,6 +19,10 @@ class WorkdirError(Llmi2iError):
     """The work directory cannot be used: not writable, full, or another process is running the same stage."""
 
 
+class OutputError(Llmi2iError):
+    """What was asked for cannot be written to stdout: it is closed, or its disk is full."""
+
+
 class ModelError(Llmi2iError):
     """A base model or checkpoint cannot be loaded, or training broke down (out of memory, NaN loss)."""
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli.choices.blends import names_of
-from llmi2i_cli.choices.options import as_given, check_bounds, declared, option, spelled
+from llmi2i_cli.choices.options import LARGEST_SEED, as_given, check_bounds, declared, option, spelled
 from llmi2i_cli.errors import UsageError
+
+MOST_DIMENSIONS = 1 << 16  # of a vector: more are a slip of the finger
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class SwingOptions:
     max_user_items: int = option(1000, "most recent interactions used per user, 0 for all", min=0)
     max_item_users: int = option(0, "users sampled per item, 0 for all", min=0)
     normalise: bool = option(False, "scale the scores to at most 1 per item")
-    seed: int = option(42, "seed of the sample", min=0)
+    seed: int = option(42, "seed of the sample", min=0, max=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -110,25 +112,25 @@ class EaseOptions:
 class BprOptions:
     """implicit's, with the paper's 100 factors and LLM-CF's seed."""
 
-    factors: int = option(100, "factors per item", min=1)
+    factors: int = option(100, "factors per item", min=1, max=MOST_DIMENSIONS)
     learning_rate: float = option(0.1, "learning rate", min=0)
     regularization: float = option(0.01, "L2 penalty", min=0)
     iterations: int = option(100, "passes over the log", min=1)
-    seed: int = option(2023, "seed", min=0)
+    seed: int = option(2023, "seed", min=0, max=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
 class YoutubeDnnOptions:
     """LLM-CF's, with more patience: it stops two epochs after a chance dip otherwise."""
 
-    dimensions: int = option(64, "dimensions of a vector", min=1)
+    dimensions: int = option(64, "dimensions of a vector", min=1, max=MOST_DIMENSIONS)
     negatives: int = option(128, "random negatives per target", min=1)
     learning_rate: float = option(0.001, "learning rate", min=0)
     weight_decay: float = option(1e-5, "L2 penalty", min=0)
     batch_size: int = option(256, "targets per step", min=1)
     epochs: int = option(50, "passes over the log at most", min=1)
     patience: int = option(5, "epochs without a better validation Recall@10 before it stops", min=1)
-    seed: int = option(2023, "seed", min=0)
+    seed: int = option(2023, "seed", min=0, max=LARGEST_SEED)
 
 
 @dataclass(frozen=True)

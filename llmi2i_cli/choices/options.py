@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from llmi2i_cli.errors import UsageError
 
 DECLARED = "option"  # key of the field's metadata
+LARGEST_SEED = 2**32 - 1  # that NumPy's generators all take
 
 
 @dataclass(frozen=True)

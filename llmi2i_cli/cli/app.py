@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from llmi2i_cli import __version__
+from llmi2i_cli.cli.command import Command
 from llmi2i_cli.cli.evaluate import evaluate
 from llmi2i_cli.cli.export_index import export_index
 from llmi2i_cli.cli.filter import filter_candidates
 from llmi2i_cli.cli.fuse import fuse
 from llmi2i_cli.cli.prepare import prepare
+from llmi2i_cli.cli.printing import on_stdout
 from llmi2i_cli.cli.recommend import recommend
 from llmi2i_cli.cli.refit import refit
 from llmi2i_cli.cli.sft_disc import sft_disc
@@ -36,7 +38,8 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        sys.stdout.write(f"llmi2i {__version__}\n")
+        with on_stdout():
+            sys.stdout.write(f"llmi2i {__version__}\n")
         raise typer.Exit
 
 
@@ -50,16 +53,16 @@ def _options(
     """Options of the program itself; `--debug` is taken out of the arguments by `__main__`, anywhere it stands."""
 
 
-app.command("prepare")(prepare)
-app.command("sft-gen")(sft_gen)
-app.command("sft-disc")(sft_disc)
-app.command("synthesize")(synthesize)
-app.command("filter")(filter_candidates)
-app.command("fuse")(fuse)
-app.command("train-i2i")(train_i2i)
-app.command("evaluate")(evaluate)
-app.command("export-index")(export_index)
-app.command("refit")(refit)
-app.command("simulate")(simulate)
-app.command("recommend")(recommend)
-app.command("status")(status)
+app.command("prepare", cls=Command)(prepare)
+app.command("sft-gen", cls=Command)(sft_gen)
+app.command("sft-disc", cls=Command)(sft_disc)
+app.command("synthesize", cls=Command)(synthesize)
+app.command("filter", cls=Command)(filter_candidates)
+app.command("fuse", cls=Command)(fuse)
+app.command("train-i2i", cls=Command)(train_i2i)
+app.command("evaluate", cls=Command)(evaluate)
+app.command("export-index", cls=Command)(export_index)
+app.command("refit", cls=Command)(refit)
+app.command("simulate", cls=Command)(simulate)
+app.command("recommend", cls=Command)(recommend)
+app.command("status", cls=Command)(status)

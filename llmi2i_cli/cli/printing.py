@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from llmi2i_cli.errors import OutputError
+
+
+@contextmanager
+def on_stdout() -> Iterator[None]:
+    """What the block prints is written at its end. OutputError if it cannot be; BrokenPipeError if nobody reads it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        give_up_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"the results cannot be written to stdout: {error.strerror}") from error
+
+
+def give_up_stdout() -> None:
+    """Let what is still to be written go nowhere, so that Python's own flush at the end does not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 RANKING_NAMES = {"retrieved_items": "retrieved items a query (RN)"}
 
 
 def print_json(result: Any) -> None:
-    """Print one document on one line."""
-    sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+    """Print one document on one line; in ASCII where stdout cannot have all characters."""
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    with on_stdout():
+        sys.stdout.write(json.dumps(result, ensure_ascii=not is_unicode) + "\n")
 
 
 def print_manifest(manifest: dict[str, Any] | None, as_json: bool) -> None:
@@ -51,7 +76,8 @@ def print_table(
     console = Console()
     if not console.is_terminal:  # a pipe or a file gets whole lines, not 80 columns
         console = Console(width=200)
-    console.print(table)
+    with on_stdout():
+        console.print(table)
 
 
 def print_evaluation(result: Mapping[str, Any]) -> None:

@@ -109,9 +109,10 @@ def per_user_metrics(
     best_rank = np.full(targets.n_users, np.iinfo(np.int32).max)
     np.minimum.at(best_rank, target_users[found], target_ranks[found])
     names, columns, n_hits = [], [], {}
+    most = int(n_relevant.max(initial=0))
     for k in ks:
         hits = found & (target_ranks <= k)
-        ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])  # by number of relevant items
+        ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(min(k, most)) + 2.0))])  # by relevant items
         n_hits[f"hits@{k}"] = int(hits.sum())
         names += [f"recall@{k}", f"ndcg@{k}", f"mrr@{k}"]
         columns += [

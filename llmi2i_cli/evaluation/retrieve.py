@@ -79,7 +79,7 @@ def retrieve(
         queries.items,
         exclude.ptr,
         exclude.items,
-        np.power(decay, np.arange(recent)),
+        np.power(decay, np.arange(min(recent, queries.lengths.max(initial=0)))),
         min(BLOCKS_PER_THREAD * get_num_threads(), max(queries.n_users, 1)),
         ids,
         scores,

@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 from implicit.cpu.bpr import BayesianPersonalizedRanking
+from implicit.recommender_base import ModelFitError
 from scipy.sparse import csr_matrix
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.models import BprOptions
 from llmi2i_cli.choices.options import as_given
+from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.i2i.training import Job, Trained
@@ -44,6 +46,10 @@ def bpr_neighbours(
     Returns
     -------
     Neighbours with cosines (of the factors and the item bias) as scores. One thread and `seed` make it repeatable.
+
+    Raises
+    ------
+    ModelError : the factors became infinite
     """
     user_items = _user_items(histories)
     known = np.zeros(histories.n_items, bool)
@@ -64,7 +70,10 @@ def bpr_neighbours(
         if on_progress:
             on_progress(done + 1, iterations)
 
-    model.fit(user_items, show_progress=False, callback=tell)
+    try:
+        model.fit(user_items, show_progress=False, callback=tell)
+    except ModelFitError as error:  # NaN
+        raise ModelError("BPR broke down: lower --learning-rate or --regularization") from error
     return cosine_neighbours(np.asarray(model.item_factors, np.float32), known, top_k=top_k, search=search)
 
 

@@ -16,6 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmi2i_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from torch.distributed import Store
 
@@ -26,12 +28,12 @@ PATIENCE = timedelta(days=7)  # for the first process; torchrun ends the others 
 
 def rank() -> int:
     """The number of this process in its run, from 0. A launcher that numbers processes sets LOCAL_RANK."""
-    return int(os.environ.get("RANK", "0")) if "LOCAL_RANK" in os.environ else 0
+    return _numbered("RANK", 0) if "LOCAL_RANK" in os.environ else 0
 
 
 def world_size() -> int:
     """How many processes the run has."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    return _numbered("WORLD_SIZE", 1) if "LOCAL_RANK" in os.environ else 1
 
 
 def is_first() -> bool:
@@ -40,7 +42,15 @@ def is_first() -> bool:
 
 def local_rank() -> int:
     """The number of this process on its machine, from 0: the GPU that is its own."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _numbered("LOCAL_RANK", 0)
+
+
+def _numbered(name: str, default: int) -> int:
+    """What a launcher has put into an environment variable. UsageError if that is no number."""
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal():
+        raise UsageError(f"the environment variable {name} is {value!r}, where a launcher writes a number: unset it")
+    return int(value)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ REPORT_SECONDS = 2.0  # between two reports to other processes
 
 
 def notice(message: str) -> None:
-    """One line for the user on stderr."""
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
+    """One line for the user on stderr; where that cannot be written to, the work goes on without it."""
+    with suppress(OSError):
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
 
 
 class ProgressBar:

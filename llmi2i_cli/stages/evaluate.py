@@ -105,7 +105,9 @@ def evaluate(
         catalogue = read_catalogue(workdir)
         held_out = read_held_out(workdir, split)
         valid = read_held_out(workdir, "valid") if has_split(workdir, "valid") else None
-        question = Question(recent, decay, exclude_seen, max(ks), valid, on_valid=split == "valid")
+        question = Question(
+            recent, decay, exclude_seen, min(max(ks), catalogue.n_items), valid, on_valid=split == "valid"
+        )
         evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), ranking, question)
         measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
         ours = measured_by_log[data]

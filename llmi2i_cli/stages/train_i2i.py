@@ -180,7 +180,7 @@ def _read_training(
         validation = Validation(log_rows[held_out.users].astype("int32"), held_out.queries, held_out.targets)
     job = Job(
         histories,
-        top_k=top_k,
+        top_k=min(top_k, len(item_ids)),
         search=search,
         validation=validation,
         texts=read_catalogue(workdir).texts if "texts" in reads else (),
