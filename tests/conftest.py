@@ -22,7 +22,7 @@ TINY_STAGES: tuple[tuple[str, ...], ...] = (
     ("sft-disc", "--epochs", "1", "--batch-size", "16", "--negatives-per-positive", "3"),
     ("synthesize", "--recall-number", "8"),
     ("filter",),
-    ("fuse",),
+    ("fuse", "--recall-number", "3"),  # validation might want none of so small a generator's
     ("train-i2i", "--model", "swing"),
     ("train-i2i", "--model", "swing", "--data", "fused", "--tune"),
     ("train-i2i", "--model", "bpr", "--factors", "8", "--iterations", "5"),
