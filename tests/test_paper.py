@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import random
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +25,16 @@ def script(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    sys.path.insert(0, str(FOLDER))  # a script finds those beside it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
     return module
 
 
-noise, alpha, by_popularity = script("noise"), script("alpha"), script("by_popularity")
+noise, alpha, by_popularity, steps = map(script, ("noise", "alpha", "by_popularity", "table"))
 
 
 def test_noise_goes_among_the_train_items_and_can_be_told():
@@ -119,7 +125,9 @@ def test_models_stand_side_by_side_by_how_often_train_has_the_target(pipeline, t
         assert run("train-i2i", "--model", model, "--data", data, "-w", work) == 0
     assert run("evaluate", "--model", "text", "-w", work) == 0
     assert run("evaluate", "--model", "swing", "--data", "fused", "--baseline", "real", "-w", work) == 0
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in by_popularity.table(work)]
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in by_popularity.by_popularity(work).splitlines()
+    ]
     assert lines[0] == ["times in train", "targets", "swing", "swing, fused", "text"]
     swing, text = (json.loads((work / f"evaluate/{n}-test.json").read_text()) for n in ("swing-fused", "text-real"))
     told = [swing["baseline"]["by_train_count"], swing["by_train_count"], text["by_train_count"]]
@@ -135,4 +143,57 @@ def test_models_stand_side_by_side_by_how_often_train_has_the_target(pipeline, t
 
 def test_without_an_evaluation_there_is_nothing_to_put_side_by_side(tmp_path):
     with pytest.raises(SystemExit, match="has no evaluation on test: run `llmi2i evaluate -w"):
-        by_popularity.table(tmp_path)
+        by_popularity.by_popularity(tmp_path)
+
+
+def evaluated(workdir, name, hits, long_tail):
+    """What `evaluate` leaves of a table on test: users in any order, and the report."""
+    (workdir / "evaluate").mkdir(parents=True, exist_ok=True)
+    users = pl.DataFrame({"user_id": [f"u{n}" for n in range(len(hits))], "recall@10": [float(hit) for hit in hits]})
+    users.reverse().write_parquet(workdir / f"evaluate/{name}-test.users.parquet")
+    report = {"metrics": {"long_tail": {"recall@10": long_tail}}}
+    (workdir / f"evaluate/{name}-test.json").write_text(json.dumps(report))
+
+
+def test_the_worth_of_each_step_is_told_beside_the_best_table_without_an_llm(tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for workdir, fused in ((first, [1, 1, 1, 0]), (second, [1, 1, 1, 1])):
+        evaluated(workdir, "bm25-real", [1, 0, 0, 0], 0.1)
+        evaluated(workdir, "blend-real", [1, 1, 0, 0], 0.2)
+        evaluated(workdir, "blend-fused", fused, 0.3 if workdir == first else 0.5)
+    evaluated(first, "text-real", [0, 1, 0, 0], 0.4)  # not in the second: no mean of both
+    steps.main([f"shop={first},{second}", f"one={first}"])
+    first_table, second_table = capsys.readouterr().out.strip().split("\n\n")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in first_table.splitlines()[2:]]
+    assert [row[:4] for row in rows] == [
+        ["shop", "BM25", "0.2500", "0.1000"],
+        ["shop", "BM25 + text", "0.5000", "0.2000"],
+        ["shop", "BM25 + text on the fused log", "0.8750", "0.4000"],
+        ["one", "text", "0.2500", "0.4000"],
+        ["one", "BM25", "0.2500", "0.1000"],
+        ["one", "BM25 + text", "0.5000", "0.2000"],
+        ["one", "BM25 + text on the fused log", "0.7500", "0.3000"],
+    ]
+    gains = [row[4] for row in rows]
+    assert gains[1] == gains[5] == ""
+    assert gains[0].startswith("-50.0% (")
+    assert gains[2].startswith("+75.0% (")
+    assert gains[2].endswith("; seeds +50.0% .. +100.0%)")
+    assert gains[6].startswith("+50.0% (")
+    assert "seeds" not in gains[6]
+    models = second_table.splitlines()[2:]
+    assert [line.split("|")[1:5] for line in models] == [
+        [" shop ", " BM25 + text ", " 0.5000 ", " 0.8750 "],
+        [" one ", " BM25 + text ", " 0.5000 ", " 0.7500 "],
+    ]
+
+
+def test_a_gain_has_the_paired_interval_over_users():
+    rng = np.random.default_rng(0)
+    before = (rng.random(2000) < 0.2).astype(float)
+    after = np.maximum(before, rng.random(2000) < 0.05)
+    ours, theirs = steps.Measured(after[None], 0.0), steps.Measured(before[None], 0.0)
+    draws = np.random.default_rng(1).integers(0, 2000, (4000, 2000))
+    low, high = np.quantile(after[draws].mean(axis=1) / before[draws].mean(axis=1) - 1, [0.025, 0.975])
+    shown = [float(bound) / 100 for bound in re.findall(r"([+-][\d.]+)%", ours.gain_over(theirs))]
+    assert shown == pytest.approx([after.mean() / before.mean() - 1, low, high], abs=0.01)

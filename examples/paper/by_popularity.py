@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from judged import table
+
 from llmi2i_cli.choices.models import GENERATOR, MODELS
 
 
@@ -33,17 +35,16 @@ def cell(told: dict[str, Any], group: str) -> str:
     return "" if recall is None else f"{recall:.4f} ({interval[0]:.3f} .. {interval[1]:.3f})"
 
 
-def table(workdir: Path) -> list[str]:
-    """Lines of Markdown. SystemExit when nothing was evaluated."""
+def by_popularity(workdir: Path) -> str:
+    """Markdown. SystemExit when nothing was evaluated."""
     told = told_by_model(workdir)
     if not told:
         raise SystemExit(f"Error: {workdir} has no evaluation on test: run `llmi2i evaluate -w {workdir}` first")
     heads = [model if data == "real" else f"{model}, {data}" for model, data in told]
     targets = next(iter(told.values()))["targets"]
-    lines = [["times in train", "targets", *heads], ["---"] * (2 + len(heads))]
-    lines += [[group, f"{n:,}", *(cell(each, group) for each in told.values())] for group, n in targets.items()]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    rows = [[group, f"{n:,}", *(cell(each, group) for each in told.values())] for group, n in targets.items()]
+    return table(["times in train", "targets", *heads], rows)
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(table(Path(sys.argv[1]))) + "\n")
+    sys.stdout.write(by_popularity(Path(sys.argv[1])))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from judged import table
 from numpy.typing import NDArray
 
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
@@ -60,9 +61,9 @@ class Measured:
         return f"{self.mean / other.mean - 1:+.1%} ({between}; seeds {seeds.min():+.1%} .. {seeds.max():+.1%})"
 
 
-def read(workdirs: list[Path], table: str) -> Measured | None:
+def read(workdirs: list[Path], name: str) -> Measured | None:
     """The figures of ``MODEL-DATA`` in some work directories, None where it was not evaluated in each."""
-    stems = [workdir / "evaluate" / f"{table}-test" for workdir in workdirs]
+    stems = [workdir / "evaluate" / f"{name}-test" for workdir in workdirs]
     if not all(stem.with_name(f"{stem.name}.users.parquet").exists() for stem in stems):
         return None
     users = [pl.read_parquet(f"{stem}.users.parquet").sort("user_id") for stem in stems]
@@ -73,7 +74,7 @@ def read(workdirs: list[Path], table: str) -> Measured | None:
 
 def steps(name: str, workdirs: list[Path]) -> list[list[str]]:
     """A row for each step, with what it is worth beside the best table without an LLM."""
-    found = {label: read(workdirs, table) for table, label in STEPS.items()}
+    found = {label: read(workdirs, step) for step, label in STEPS.items()}
     without = read(workdirs, NO_LLM)
     return [
         [
@@ -99,10 +100,6 @@ def models(name: str, workdirs: list[Path]) -> list[list[str]]:
     return rows
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]) + "\n"
-
-
 def main(arguments: list[str]) -> None:
     runs = {
         name: [Path(each) for each in paths.split(",")]
@@ -111,9 +108,9 @@ def main(arguments: list[str]) -> None:
     step_rows = [row for name, workdirs in runs.items() for row in steps(name, workdirs)]
     model_rows = [row for name, workdirs in runs.items() for row in models(name, workdirs)]
     header = ["log", "what is served", "Recall@10", "long tail", "against BM25 + text, without an LLM (95% interval)"]
-    sys.stdout.write(markdown(header, step_rows) + "\n")
+    sys.stdout.write(table(header, step_rows) + "\n")
     header = ["log", "model", "real", "fused", "gain (95% interval)", "long tail: real", "fused"]
-    sys.stdout.write(markdown(header, model_rows))
+    sys.stdout.write(table(header, model_rows))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -53,16 +54,20 @@ def _options(
     """Options of the program itself; `--debug` is taken out of the arguments by `__main__`, anywhere it stands."""
 
 
-app.command("prepare", cls=Command)(prepare)
-app.command("sft-gen", cls=Command)(sft_gen)
-app.command("sft-disc", cls=Command)(sft_disc)
-app.command("synthesize", cls=Command)(synthesize)
-app.command("filter", cls=Command)(filter_candidates)
-app.command("fuse", cls=Command)(fuse)
-app.command("train-i2i", cls=Command)(train_i2i)
-app.command("evaluate", cls=Command)(evaluate)
-app.command("export-index", cls=Command)(export_index)
-app.command("refit", cls=Command)(refit)
-app.command("simulate", cls=Command)(simulate)
-app.command("recommend", cls=Command)(recommend)
-app.command("status", cls=Command)(status)
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "sft-gen": sft_gen,
+    "sft-disc": sft_disc,
+    "synthesize": synthesize,
+    "filter": filter_candidates,
+    "fuse": fuse,
+    "train-i2i": train_i2i,
+    "evaluate": evaluate,
+    "export-index": export_index,
+    "refit": refit,
+    "simulate": simulate,
+    "recommend": recommend,
+    "status": status,
+}
+for name, command in COMMANDS.items():
+    app.command(name, cls=Command)(command)

@@ -15,11 +15,9 @@ When torchrun starts a run as several processes, all of this is the first one's;
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.errors import InputError, Llmi2iError, UsageError, WorkdirError
+from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
 from llmi2i_cli.files.atomic import put_in_place, write_json
+from llmi2i_cli.runs.disk_errors import one_line_of_the_disk
 from llmi2i_cli.runs.locks import HeldLock, lock
 from llmi2i_cli.runs.manifests import (
     describe,
@@ -42,9 +41,6 @@ from llmi2i_cli.runs.manifests import (
 from llmi2i_cli.runs.pipeline import STAGES, Stage, require
 from llmi2i_cli.runs.processes import from_first, hear, is_first, tell, world_size
 from llmi2i_cli.runs.progress import ProgressBar, progress_bar
-
-# As libraries tell of it that have errors of their own: Polars and safetensors, and torch when it saves.
-NO_SPACE = r"No space left on device|os error 28\b|inline_container\.cc.* unexpected pos"
 
 
 class StageRun:
@@ -216,10 +212,8 @@ def stage_run(
         run.manifest, run.up_to_date = manifest, manifest is not None
         yield run
         return
-    try:
+    with one_line_of_the_disk(workdir):
         inputs = _read_inputs(workdir, stage, variant, also_reads, files)
-    except OSError as error:
-        raise _workdir_error(error, workdir) from error
     description = {
         "options": json.loads(json.dumps(dict(options), default=str)),
         "variant": variant,
@@ -239,36 +233,31 @@ def stage_run(
     existed = [path.exists() for path in (workdir, run.folder)]
     what = "-".join(filter(None, (name, *variant.values(), shard)))
     try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        about = {"stage": name, "variant": variant, "shard": shard}
-        with lock(workdir, what, f"`llmi2i {name}`", about=about) as run._lock:
-            _resume_publication(run)
-            run.up_to_date = not force and _is_current(run)
-            if run.up_to_date:
-                _refresh_times(run, inputs)
-            if not run.up_to_date:
-                verify(workdir, *stage.inputs_of(variant), *also_reads)
-                if not resumable:
-                    run.discard()
-                run.partial.mkdir(exist_ok=True)
-            elif not shard:
-                run._sweep()  # what a kill at the very end of the publication has left
-            tell((fingerprint, run.manifest if run.up_to_date else None))
-            try:
-                yield run
-            except BaseException as error:
-                if not resumable and not run.up_to_date:
-                    run.discard()
-                elif isinstance(error, Llmi2iError) and not shard:
-                    with contextlib.suppress(OSError):
-                        run.partial.rmdir()  # only if nothing was done before the mistake was found
-                raise
-    except OSError as error:
-        raise _workdir_error(error, workdir) from error
-    except Exception as error:
-        if re.search(NO_SPACE, str(error)):
-            raise _workdir_error(OSError(errno.ENOSPC, str(error)), workdir) from error
-        raise
+        with one_line_of_the_disk(workdir):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            about = {"stage": name, "variant": variant, "shard": shard}
+            with lock(workdir, what, f"`llmi2i {name}`", about=about) as run._lock:
+                _resume_publication(run)
+                run.up_to_date = not force and _is_current(run)
+                if run.up_to_date:
+                    _refresh_times(run, inputs)
+                    if not shard:
+                        run._sweep()  # what a kill at the very end of the publication has left
+                else:
+                    verify(workdir, *stage.inputs_of(variant), *also_reads)
+                    if not resumable:
+                        run.discard()
+                    run.partial.mkdir(exist_ok=True)
+                tell((fingerprint, run.manifest if run.up_to_date else None))
+                try:
+                    yield run
+                except BaseException as error:
+                    if not resumable and not run.up_to_date:
+                        run.discard()
+                    elif isinstance(error, Llmi2iError) and not shard:
+                        with contextlib.suppress(OSError):
+                            run.partial.rmdir()  # only if nothing was done before the mistake was found
+                    raise
     finally:
         for made, was_there in zip((run.folder, workdir), reversed(existed), strict=True):
             if not was_there:
@@ -331,18 +320,3 @@ def _refresh_times(run: StageRun, inputs: Mapping[str, Mapping[str, Any]]) -> No
         manifest["outputs"][name]["mtime_ns"] = at
     manifest["inputs"] = dict(inputs)
     write_json(run.manifest_path, manifest)
-
-
-def _workdir_error(error: OSError, workdir: Path) -> WorkdirError:
-    where, number = error.filename or workdir, error.errno
-    if number is None and (told := re.search(r"os error (\d+)", str(error))):  # Polars keeps it in the text alone
-        number = int(told[1])
-    if number == errno.ENOSPC:
-        return WorkdirError(
-            f"no space left on the device that holds {workdir}: free some and run the same command again"
-        )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return WorkdirError(f"{where} cannot be read or written: change its permissions or use another --workdir")
-    if number in (errno.ENOTDIR, errno.EEXIST):
-        return WorkdirError(f"{where} is not a directory: use another --workdir")
-    return WorkdirError(f"{where}: {error.strerror or error}; the work done so far is kept, run the same command again")

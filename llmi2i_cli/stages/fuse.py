@@ -17,12 +17,10 @@ from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
-    from llmi2i_cli.artifacts.histories import Histories
     from llmi2i_cli.data.fusion import Candidates, Choice
+    from llmi2i_cli.data.fusion_logs import Logs
 
 UNTUNED_DROP = 0.01  # of the real interactions: the share that the discriminator is surest of
 
@@ -88,8 +86,9 @@ def fuse(
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
         from llmi2i_cli.data.fused_table import Synthetic, fused_rows, pseudo_suffix, synthetic_times
         from llmi2i_cli.data.fusion import counts_of, plan_of, weights_of
+        from llmi2i_cli.data.fusion_logs import Logs
 
-        logs = _Logs(workdir, include_real)
+        logs = Logs(workdir, include_real)
         if tune is not False and can_tune:
             choice, chosen_with = _tune(workdir, run, logs, given, model)
         else:
@@ -131,83 +130,6 @@ def read_sweep(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path, glob=False)
 
 
-class _Logs:
-    """What is fused: the train interactions, judged where `include_real` asks for it, and the scored candidates."""
-
-    def __init__(self, workdir: Path, include_real: bool) -> None:
-        from llmi2i_cli.artifacts.prepared import read_histories, read_item_ids, read_times, read_user_ids
-
-        self.user_ids, self.item_ids = read_user_ids(workdir), read_item_ids(workdir)
-        self.candidates = _read_candidates(workdir, self.user_ids, self.item_ids)
-        self._train, self._times = read_histories(workdir), read_times(workdir)
-        self._confidences = _read_confidences(workdir) if include_real else None
-        self._left: dict[float, tuple[Histories, NDArray[np.int64]]] = {}
-
-    @property
-    def n_real(self) -> int:
-        return len(self._times)
-
-    def real(self, drop_real: float) -> tuple[Histories, NDArray[np.int64]]:
-        """What is left of the real log, a row for each user of ``prepare/``, and the time of each interaction."""
-        from llmi2i_cli.data.fusion import without_noise
-
-        if self._confidences is None or drop_real == 0:
-            return self._train, self._times
-        if drop_real not in self._left:
-            left = without_noise(self._train, self._confidences, drop_real)
-            self._left[drop_real] = self._train.where(left), self._times[left]
-        return self._left[drop_real]
-
-    def chosen(self, choice: Choice) -> NDArray[np.int64]:
-        """Rows of the chosen candidates, without those of users who have nothing left to add to."""
-        from llmi2i_cli.data.fusion import select
-
-        rows = select(self.candidates, choice)
-        return rows[self.real(choice.drop_real)[0].lengths[self.candidates.users[rows]] > 0]
-
-    def fused(self, choice: Choice) -> tuple[Histories, int]:
-        """The fused log as arrays, and how many candidates it holds."""
-        from llmi2i_cli.data.fusion import fuse_histories
-
-        rows = self.chosen(choice)
-        return fuse_histories(self.real(choice.drop_real)[0], self.candidates, rows, choice), len(rows)
-
-
-def _read_confidences(workdir: Path) -> NDArray[np.float32]:
-    """The confidence of each train interaction. ArtifactError if another log was judged."""
-    import polars as pl
-
-    from llmi2i_cli.artifacts.schemas import read_artifact
-
-    verdicts = read_artifact(workdir, "filter/scored-real.parquet")
-    train = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
-    if not verdicts.select(train.columns).equals(train):
-        raise ArtifactError(
-            f"{workdir}/filter/scored-real.parquet judges another log than {workdir}/prepare: "
-            f"run `llmi2i filter --include-real -w {workdir}` again"
-        )
-    return verdicts.select(pl.col("confidence")).to_series().to_numpy()
-
-
-def _read_candidates(workdir: Path, user_ids: pl.Series, item_ids: pl.Series) -> Candidates:
-    import numpy as np
-
-    from llmi2i_cli.artifacts.indices import with_index
-    from llmi2i_cli.artifacts.schemas import read_artifact
-    from llmi2i_cli.data.fusion import Candidates
-
-    path = "filter/scored.parquet"
-    frame = with_index(with_index(read_artifact(workdir, path), user_ids, "user_id", path), item_ids, "item_id", path)
-    frame = frame.sort("user_id_index", "rank", maintain_order=True)
-    return Candidates(
-        users=frame["user_id_index"].to_numpy().astype(np.int64),
-        items=frame["item_id_index"].to_numpy().astype(np.int32),
-        ranks=frame["rank"].to_numpy(),
-        confidences=frame["confidence"].to_numpy(),
-        keep=frame["keep"].to_numpy(),
-    )
-
-
 def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
     from llmi2i_cli.data.fusion import Choice
 
@@ -224,7 +146,7 @@ def _default_choice(candidates: Candidates, given: Mapping[str, Any]) -> Choice:
 
 
 def _tune(
-    workdir: Path, run: StageRun, logs: _Logs, given: Mapping[str, Any], model: str
+    workdir: Path, run: StageRun, logs: Logs, given: Mapping[str, Any], model: str
 ) -> tuple[Choice, dict[str, Any]]:
     """The choice with the best validation Recall@10 of the served model; every point goes into the sweep.
 
@@ -293,13 +215,11 @@ def _tune(
 
 
 def _tail_max_count(workdir: Path) -> int:
-    """Up to how many interactions make an item long tail, as `prepare` was asked."""
+    """Up to how many interactions make an item long tail, as `prepare` was asked, or else its default."""
+    from llmi2i_cli.data.counts import TAIL_MAX_COUNT
+
     manifest = read_manifest(workdir / "prepare/manifest.json")
-    if manifest is None:
-        raise ArtifactError(
-            f"{workdir}/prepare/manifest.json is missing: run `llmi2i prepare INPUT... -w {workdir}` again"
-        )
-    return int(manifest["options"]["tail_max_count"])
+    return int(manifest["options"]["tail_max_count"]) if manifest else TAIL_MAX_COUNT
 
 
 def _finished_points(path: Path) -> dict[Choice, dict[str, Any]]:

@@ -20,7 +20,7 @@ from llmi2i_cli.data.bucketed_log import BucketedLog, Filters
 from llmi2i_cli.data.buckets import concatenate, n_buckets_for, read_bucket, write_buckets
 from llmi2i_cli.data.catalogue import read_catalogue
 from llmi2i_cli.data.clean import add_counts
-from llmi2i_cli.data.counts import item_counts, mark_long_tail, user_counts
+from llmi2i_cli.data.counts import TAIL_MAX_COUNT, item_counts, mark_long_tail, user_counts
 from llmi2i_cli.data.formats import resolve_formats
 from llmi2i_cli.data.inputs import Inputs, expand_inputs, sort_inputs
 from llmi2i_cli.data.interactions import LogReader
@@ -52,7 +52,7 @@ def prepare(
     min_user_items: int = 0,
     min_item_users: int = 0,
     max_user_items: int = 1000,
-    tail_max_count: int = 5,
+    tail_max_count: int = TAIL_MAX_COUNT,
     tail_fraction: float = 0.2,
     bucket_mib: int = 512,
     seed: int = 42,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
 from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
+from llmi2i_cli.data.fusion_logs import Logs
 from llmi2i_cli.evaluation.served_model import ServedModel, Worth
 from llmi2i_cli.evaluation.validation import Lookup, read_held_out
 from llmi2i_cli.files.tables import write_table
@@ -23,7 +25,7 @@ from tests.conftest import run
 def workdir(prepared, tmp_path):
     """prepare/ and a filter/scored.parquet whose candidates hold some users' validation item."""
     shutil.copytree(prepared, tmp_path / "work")
-    rng = random.Random(2)
+    rng = random.Random(3)
     log = pl.read_parquet(prepared / "prepare/interactions.parquet")
     items = pl.read_parquet(prepared / "prepare/items.parquet")["item_id"].to_list()
     rows = []
@@ -134,7 +136,7 @@ def test_tuning_takes_the_best_point_of_the_sweep(workdir):
     assert set(sweep["recall_number"]) == {0, 1, 3, 5, deepest}
     assert sweep["min_confidence"].n_unique() == 4
     assert set(sweep["strategy"]) == {"pseudo-user"}
-    assert set(sweep["copied_history"]) <= {5, None}
+    assert set(sweep["copied_history"]) == {5, None}
     assert set(sweep["order"]) == {"rank", "confidence", "random"}
     assert set(sweep["weight"]) == {"one", "confidence"}
     assert set(sweep["drop_real"]) == {0.0}
@@ -185,14 +187,14 @@ def test_orders_that_cannot_differ_are_tried_once(workdir):
 
 
 def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
-    original = stage._Logs.fused
+    original = Logs.fused
     orders = []
 
     def noting(logs, choice):
         orders.append(choice.order)
         return original(logs, choice)
 
-    monkeypatch.setattr(stage._Logs, "fused", noting)
+    monkeypatch.setattr(Logs, "fused", noting)
     monkeypatch.setattr(  # a log where chance does best
         ServedModel, "worth", lambda *_: Worth(Lookup(1, 1.0), 0.9 if orders[-1] == "random" else 0.1, 0.1)
     )
@@ -207,7 +209,7 @@ def test_a_random_order_is_chosen_only_where_it_is_given(workdir, monkeypatch):
 
 
 def test_what_takes_from_the_tail_is_not_chosen(workdir, monkeypatch):
-    original = stage._Logs.fused
+    original = Logs.fused
     candidates = []
 
     def noting(logs, choice):
@@ -219,7 +221,7 @@ def test_what_takes_from_the_tail_is_not_chosen(workdir, monkeypatch):
         number = candidates[-1]
         return Worth(Lookup(1, 1.0), 0.1 + number / 100, 0.2 if number <= tail_holds_until else 0.1)
 
-    monkeypatch.setattr(stage._Logs, "fused", noting)
+    monkeypatch.setattr(Logs, "fused", noting)
     monkeypatch.setattr(ServedModel, "worth", worth)
     tail_holds_until: float = 3
     assert run("fuse", "-w", workdir) == 0
@@ -233,6 +235,27 @@ def test_what_takes_from_the_tail_is_not_chosen(workdir, monkeypatch):
     monkeypatch.setattr(ServedModel, "worth", lambda *_: worth()._replace(tail_recall=np.nan))
     assert run("fuse", "-w", workdir) == 0
     assert manifest(workdir)["choice"]["recall_number"] > 5
+
+
+def test_the_tail_is_what_prepare_was_asked_for_and_five_on_a_log_of_ones_own(workdir, monkeypatch):
+    seen = []
+
+    def worth(_, log, held_out, is_tail):
+        seen.append(is_tail)
+        return Worth(Lookup(1, 1.0), 0.5, 0.5)
+
+    monkeypatch.setattr(ServedModel, "worth", worth)
+    counts = read_catalogue(workdir).train_counts
+    path = workdir / "prepare/manifest.json"
+    asked = json.loads(path.read_text())
+    asked["options"]["tail_max_count"] = 2
+    path.write_text(json.dumps(asked))
+    assert run("fuse", "-w", workdir) == 0
+    assert (seen[-1] == (counts <= 2)).all()
+    path.unlink()
+    assert run("fuse", "--force", "-w", workdir) == 0
+    assert (seen[-1] == (counts <= 5)).all()
+    assert ((counts > 2) & (counts <= 5)).any()
 
 
 def test_tuning_that_was_killed_trains_only_what_is_left(workdir, monkeypatch):
