@@ -7,10 +7,6 @@ The lists must be equal up to ties.
 
 from __future__ import annotations
 
-import argparse
-import time
-
-import numba
 import numpy as np
 from scipy.sparse import csr_matrix
 from sparse_dot_topn import sp_matmul_topn
@@ -19,7 +15,9 @@ from llmi2i_cli.choices.models import TextOptions
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.tf_idf import tf_idf
-from tests.benchmarks.fair import take_turns
+from tests.benchmarks import fair
+from tests.benchmarks.fair import Comparison, Side, take_turns, threads
+from tests.benchmarks.own_process import in_own_process
 
 TOP_K = 200
 SMALLEST = TextOptions.min_similarity
@@ -35,29 +33,20 @@ def simulated_titles(n_titles: int, n_words: int, seed: int = 0) -> list[str]:
     return [" ".join(f"w{word}" for word in title) for title in words]
 
 
-def compare_text(titles: list[str], runs: int, threads: int) -> None:
-    numba.set_num_threads(threads)
-    start = time.perf_counter()
-    words, weights = tf_idf(titles)
-    vectors_s = time.perf_counter() - start
-    shape = (words.n_users, words.n_items)
-    by_word = csr_matrix((weights, words.user_items, words.user_ptr), shape)
+def compare_text(n_titles: int, n_words: int, runs: int) -> Comparison:
+    words, weights = tf_idf(simulated_titles(n_titles, n_words))
+    by_word = csr_matrix((weights, words.user_items, words.user_ptr), (words.n_users, words.n_items))
     by_title = by_word.T.tocsr()
-    best_products(*tf_idf(titles[:100]), top_k=TOP_K, smallest=SMALLEST)  # compiles
-    (peer_runs, cosines), (our_runs, neighbours) = take_turns(
+    best_products(*tf_idf(simulated_titles(100, n_words)), top_k=TOP_K, smallest=SMALLEST)  # compiles
+    (ours_s, neighbours), (peer_s, cosines) = take_turns(
         runs,
-        # a title is among its own best there
-        lambda: sp_matmul_topn(by_title, by_word, top_n=TOP_K + 1, threshold=SMALLEST, sort=True, n_threads=threads),
         lambda: best_products(words, weights, top_k=TOP_K, smallest=SMALLEST),
+        # a title is among its own best there
+        lambda: sp_matmul_topn(by_title, by_word, top_n=TOP_K + 1, threshold=SMALLEST, sort=True, n_threads=threads()),
     )
-    peer_s, ours_s = min(peer_runs), min(our_runs)
     check_lists(neighbours, cosines, words.item_order)
-    print(
-        f"{len(titles):,} titles of {WORDS_PER_TITLE} words, {words.n_users:,} different ones, {threads} threads\n"
-        f"  vectors               {vectors_s:8.2f} s, for either\n"
-        f"  the {TOP_K} best cosines  {ours_s:8.2f} s   {peer_s / ours_s:6.1f} x as fast as sparse_dot_topn's "
-        f"({peer_s:.2f} s), lists equal up to ties"
-    )
+    what = f"text, {n_titles:,} titles of {WORDS_PER_TITLE} words, {words.n_users:,} different ones, K = {TOP_K}"
+    return Comparison(what, "sparse_dot_topn, equal lists up to ties", Side(ours_s), Side(peer_s))
 
 
 def check_lists(neighbours: Neighbours, cosines: csr_matrix, item_order: np.ndarray) -> None:
@@ -75,13 +64,12 @@ def check_lists(neighbours: Neighbours, cosines: csr_matrix, item_order: np.ndar
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--titles", type=int, default=100_000)
-    parser.add_argument("--words", type=int, default=30_000, help="different words that titles are drawn from")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=numba.get_num_threads())
-    options = parser.parse_args()
-    compare_text(simulated_titles(options.titles, options.words), options.runs, options.threads)
+    options = fair.parser(__doc__, ("text",), runs=3)
+    options.add_argument("--titles", type=int, default=100_000)
+    options.add_argument("--words", type=int, default=30_000, help="different words that titles are drawn from")
+    given = fair.parse(options)
+    row, _ = in_own_process(compare_text, given.titles, given.words, given.runs)
+    fair.print_comparisons([row])
 
 
 if __name__ == "__main__":
