@@ -83,7 +83,7 @@ def make_log(workdir: Path, users: int, items: int, interactions: int) -> None:
 
 
 def make_up_candidates(workdir: Path) -> None:
-    """A filter/scored.parquet with random items for every user, half of them kept."""
+    """A filter/scored.parquet with random different items for every user, half of them kept."""
     from llmi2i_cli.artifacts.prepared import read_item_ids, read_user_ids
     from llmi2i_cli.artifacts.schemas import SCORED
     from llmi2i_cli.files.tables import write_table
@@ -91,11 +91,13 @@ def make_up_candidates(workdir: Path) -> None:
     user_ids, item_ids = read_user_ids(workdir), read_item_ids(workdir)
     rng = np.random.default_rng(0)
     n = len(user_ids) * CANDIDATES
+    spread = np.arange(CANDIDATES) * (len(item_ids) // CANDIDATES)  # from a first one, so that no two are the same
+    candidates = (rng.integers(0, len(item_ids), (len(user_ids), 1)) + spread) % len(item_ids)
     confidences = rng.random(n, np.float32)
     frame = pl.DataFrame(
         {
             "user_id": user_ids.gather(np.repeat(np.arange(len(user_ids)), CANDIDATES)),
-            "item_id": item_ids.gather(rng.integers(0, len(item_ids), n)),
+            "item_id": item_ids.gather(candidates.ravel()),
             "rank": np.tile(np.arange(1, CANDIDATES + 1), len(user_ids)),
             "logprob": np.log(confidences),
             "label": pl.Series(["No", "Yes"]).gather(confidences >= 0.5),
