@@ -13,6 +13,7 @@ from llmi2i_cli.errors import UsageError
 
 DECLARED = "option"  # key of the field's metadata
 LARGEST_SEED = 2**32 - 1  # that NumPy's generators all take
+SEED_HELP = "Seed of everything random; same seed and inputs, same bytes."
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ def spelled(name: str) -> str:
 
 
 def check_bounds(options: Any) -> None:
-    """UsageError for the first option of an instance that is no finite number within its bounds."""
+    """UsageError for the first option of an instance that is no finite number within its bounds; None was not given."""
     for name, (_, _, about) in declared(type(options)).items():
-        value = getattr(options, name)
+        if (value := getattr(options, name)) is None:
+            continue
         if about.min is not None and not value >= about.min:
             raise UsageError(f"{spelled(name)} is at least {about.min:g}, not {value}")
         if about.max is not None and not value <= about.max:

@@ -20,17 +20,37 @@ def with_options(options_by_owner: Mapping[str, type]) -> Callable[[Command], Co
     """
 
     def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        shown = [each.replace(kind=each.KEYWORD_ONLY) for each in own]
-        places = {each.name: place for place, each in enumerate(shown)}
-        made = [_parameter(name, owners) for name, owners in _by_name(options_by_owner).items()]
-        last = places["force"]  # what all commands have stands at the end
-        command.__signature__ = signature.replace(parameters=[*shown[:last], *made, *shown[last:]])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in [*shown, *made]} | {"return": None}
-        return command
+        return _with(command, [_shared(name, owners) for name, owners in _by_name(options_by_owner).items()])
 
     return decorate
+
+
+def with_declared(*options: type) -> Callable[[Command], Command]:
+    """Give a command with ``**options`` every option that some dataclasses declare, with its default."""
+
+    def decorate(command: Command) -> Command:
+        every = (item for each in options for item in declared(each).items())
+        return _with(command, [_parameter(name, *about) for name, about in every])
+
+    return decorate
+
+
+def _with(command: Command, made: list[inspect.Parameter]) -> Command:
+    """Put parameters in the place of ``**options``, before what all commands have."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    shown = [each.replace(kind=each.KEYWORD_ONLY) for each in own]
+    last = [each.name for each in shown].index("force")
+    command.__signature__ = signature.replace(parameters=[*shown[:last], *made, *shown[last:]])  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in [*shown, *made]} | {"return": None}
+    return command
+
+
+def _parameter(name: str, kind: Any, default: Any, about: Declared) -> inspect.Parameter:
+    bounds: dict[str, Any] = {}
+    if about.min is not None or about.max is not None:
+        bounds = {"min": about.min, "max": about.max}
+    return _keyword(name, kind, default, typer.Option(help=about.help, **bounds))
 
 
 def _by_name(options_by_owner: Mapping[str, type]) -> dict[str, dict[str, tuple[Any, Any, Declared]]]:
@@ -42,7 +62,7 @@ def _by_name(options_by_owner: Mapping[str, type]) -> dict[str, dict[str, tuple[
     return found
 
 
-def _parameter(name: str, owners: Mapping[str, tuple[Any, Any, Declared]]) -> inspect.Parameter:
+def _shared(name: str, owners: Mapping[str, tuple[Any, Any, Declared]]) -> inspect.Parameter:
     types = {kind for kind, _, _ in owners.values()}
     if len(types) > 1:
         raise TypeError(f"{spelled(name)} has another type with each of {', '.join(owners)}")
@@ -61,9 +81,11 @@ def _parameter(name: str, owners: Mapping[str, tuple[Any, Any, Declared]]) -> in
             "max": max(highs) if None not in highs else None,
         }
     option = typer.Option(*flag, help=help, show_default=", ".join(defaults), **bounds)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )
+    return _keyword(name, kind | None, None, option)
+
+
+def _keyword(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 def _shown(name: str, default: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from llmi2i_cli.choices.models import MODELS
-from llmi2i_cli.choices.options import LARGEST_SEED
+from llmi2i_cli.choices.options import LARGEST_SEED, SEED_HELP
 from llmi2i_cli.llm import finetuning_options
 
 WORKDIR = Path("work")
@@ -17,9 +17,7 @@ Workdir = Annotated[
     Path,
     typer.Option("--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory of all artifacts.", file_okay=False),
 ]
-Seed = Annotated[
-    int, typer.Option(help="Seed of everything random; same seed and inputs, same bytes.", min=0, max=LARGEST_SEED)
-]
+Seed = Annotated[int, typer.Option(help=SEED_HELP, min=0, max=LARGEST_SEED)]
 Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 I2IModel = Annotated[Literal[*MODELS], typer.Option(help="Item-to-item model.")]  # type: ignore[valid-type]

@@ -14,23 +14,12 @@ from pathlib import Path
 
 import polars as pl
 
+from llmi2i_cli.choices.preparation import CleanOptions
 from llmi2i_cli.data.buckets import read_bucket, write_buckets
 from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
+from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.files.tables import write_table
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What leaves the log: the minima of the k-core (0 and 1 keep everything) and the cap of a user's history."""
-
-    min_user_items: int
-    min_item_users: int
-    max_user_items: int
-
-    @property
-    def has_core(self) -> bool:
-        return self.min_user_items > 1 or self.min_item_users > 1
 
 
 @dataclass(frozen=True)
@@ -47,8 +36,8 @@ class BucketedLog:
     Call `cut` for each input file, `clean`, then `find_core`; after that `bucket` gives each bucket's final log.
     """
 
-    def __init__(self, folder: Path, n_buckets: int, filters: Filters) -> None:
-        self.folder, self.n_buckets, self.filters = folder, n_buckets, filters
+    def __init__(self, folder: Path, n_buckets: int, options: CleanOptions) -> None:
+        self.folder, self.n_buckets, self.options = folder, n_buckets, options
         self.core_items: pl.Series | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -89,8 +78,12 @@ class BucketedLog:
         """Find the items of the k-core by passes over the log until none of them falls under its minimum.
 
         A pass starts from the clean log again: who fell out of an earlier pass has no more items left in this one.
+
+        Raises
+        ------
+        InputError : no item is left
         """
-        if not self.filters.has_core:
+        if not self.options.has_core:
             return
         path = self.folder / "core-items.parquet"
         if path.exists():
@@ -100,32 +93,37 @@ class BucketedLog:
             items = self._enough_users(counts)
         while True:
             write_table(items.to_frame(), path)
-            passed = (core_pass(self._read(b), items, self.filters.min_user_items) for b in range(self.n_buckets))
+            passed = (core_pass(self._read(b), items, self.options.min_user_items) for b in range(self.n_buckets))
             still = self._enough_users(add_counts([degrees(log) for log in passed]))
             if len(still) == len(items):
                 break
             items = still
+        if items.is_empty():
+            raise InputError(
+                f"no interaction is left: --min-user-items {self.options.min_user_items} and --min-item-users "
+                f"{self.options.min_item_users} together remove all {self._count_clean():,}; lower them"
+            )
         self.core_items = items
 
     def bucket(self, bucket: int) -> pl.DataFrame:
         """The interactions of one bucket after all filters: user_id, item_id, timestamp; by user, oldest first."""
         log = self._read(bucket)
         if self.core_items is not None:
-            log = core_pass(log, self.core_items, self.filters.min_user_items)
-        return cap(log, self.filters.max_user_items)
-
-    def count_clean(self) -> int:
-        """Interactions before the k-core and the cap."""
-        return sum(
-            pl.scan_parquet(self._clean_file(b), glob=False).select(pl.len()).collect().item() for b in self.buckets
-        )
+            log = core_pass(log, self.core_items, self.options.min_user_items)
+        return cap(log, self.options.max_user_items)
 
     @property
     def buckets(self) -> range:
         return range(self.n_buckets)
 
+    def _count_clean(self) -> int:
+        """Interactions before the k-core and the cap."""
+        return sum(
+            pl.scan_parquet(self._clean_file(b), glob=False).select(pl.len()).collect().item() for b in self.buckets
+        )
+
     def _enough_users(self, counts: pl.DataFrame) -> pl.Series:
-        return counts.filter(pl.col("n_users") >= self.filters.min_item_users)["item_id"]
+        return counts.filter(pl.col("n_users") >= self.options.min_item_users)["item_id"]
 
     def _read(self, bucket: int) -> pl.DataFrame:
         return pl.read_parquet(self._clean_file(bucket), glob=False)

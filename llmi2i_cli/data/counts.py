@@ -9,8 +9,6 @@ import math
 
 import polars as pl
 
-TAIL_MAX_COUNT = 5  # the paper's long tail
-
 
 def item_counts(log: pl.DataFrame) -> pl.DataFrame:
     """Interactions of each item in a split log: item_id, count (all splits) and train_count."""

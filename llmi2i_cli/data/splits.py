@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
-from llmi2i_cli.data.times import TICKS_PER_DAY, Unit
-
-Split = Literal["train", "valid", "test"]
+from llmi2i_cli.choices.preparation import Split, Unit
+from llmi2i_cli.data.times import TICKS_PER_DAY
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # in the order of time
 FEWEST_TO_SPLIT = 3

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
-Unit = Literal["s", "ms", "us", "ns"]
+from llmi2i_cli.choices.preparation import Unit
+
 TICKS_PER_DAY: dict[Unit, int] = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 # From 1973 to 5138 a number of seconds lies below 1e11, of milliseconds between 1e11 and 1e14, and so on.

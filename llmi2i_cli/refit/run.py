@@ -12,6 +12,7 @@ from typing import Any
 
 from llmi2i_cli.choices.formats import AUTO
 from llmi2i_cli.choices.loading import load
+from llmi2i_cli.choices.preparation import PrepareOptions
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
@@ -59,9 +60,9 @@ def _prepare(options: Options) -> Options:
     """With paths for text, and the files themselves for the logs with their formats."""
     logs, formats = zip(*options["logs"], strict=True)
     files = {name: [Path(path) for path in options[name]] for name in ("items", "users")}
-    others = {name: value for name, value in options.items() if name != "logs"}
     form = formats[0] if len(set(formats)) == 1 else AUTO  # an input format that was asked for is that of all
-    return {**others, **files, "inputs": [Path(path) for path in logs], "format": form}
+    asked = PrepareOptions.from_flat({**options, "format": form})
+    return {**files, "inputs": [Path(path) for path in logs], "options": asked}
 
 
 def _synthesize(options: Options) -> Options:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.models import BEST, MODELS
+from llmi2i_cli.choices.preparation import TailOptions
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.runs.manifests import read_manifest
@@ -216,10 +217,8 @@ def _tune(
 
 def _tail_max_count(workdir: Path) -> int:
     """Up to how many interactions make an item long tail, as `prepare` was asked, or else its default."""
-    from llmi2i_cli.data.counts import TAIL_MAX_COUNT
-
     manifest = read_manifest(workdir / "prepare/manifest.json")
-    return int(manifest["options"]["tail_max_count"]) if manifest else TAIL_MAX_COUNT
+    return int(manifest["options"]["tail_max_count"]) if manifest else TailOptions.tail_max_count
 
 
 def _finished_points(path: Path) -> dict[Choice, dict[str, Any]]:

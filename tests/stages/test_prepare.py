@@ -302,7 +302,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, log, monkeypatch, kills
             raise KeyboardInterrupt
         write_table(frame, path, *schema)
 
-    for module in ("stages.prepare", "data.bucketed_log", "data.buckets"):
+    for module in ("stages.prepare", "data.prepared_parts", "data.bucketed_log", "data.buckets"):
         monkeypatch.setattr(f"llmi2i_cli.{module}.write_table", step)
     assert run(*arguments, "-w", tmp_path / "w") == 130
     assert not (tmp_path / "w" / "prepare" / "interactions.parquet").exists()
