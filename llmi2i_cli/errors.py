@@ -27,6 +27,10 @@ class ModelError(Llmi2iError):
     """A base model or checkpoint cannot be loaded, or training broke down (out of memory, NaN loss)."""
 
 
+class GateError(Llmi2iError):
+    """A new index is not to take the place of the old one; the message names each gate that failed."""
+
+
 class UsageError(Llmi2iError):
     """Options that contradict each other or are out of range. Exit status 2."""
 

@@ -46,7 +46,7 @@ def error_of(capsys, *arguments):
 
 def test_commands_come_in_the_pipelines_order_then_the_others():
     stages = [name for name, stage in STAGES.items() if not stage.optional]
-    assert list(COMMANDS) == [*stages, "refit", "simulate", "recommend", "status"]
+    assert list(COMMANDS) == [*stages, "refit", "simulate", "recommend", "compare", "status"]
 
 
 def test_the_programs_help_lists_every_command(capsys):
@@ -75,7 +75,7 @@ def test_every_option_and_argument_has_help(name):
     assert without == []
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "simulate"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("simulate", "compare")])
 def test_every_stage_takes_the_work_directory_from_option_and_environment(name):
     [workdir] = [param for param in COMMANDS[name].params if param.name == "workdir"]
     assert set(workdir.opts) == {"--workdir", "-w"}
@@ -182,6 +182,7 @@ def test_json_is_one_document_and_alone_on_stdout(pipeline, shop, tmp_path, caps
     calls = json_calls(work)
     calls["prepare"] = ["prepare", shop / "interactions.parquet", "--items", shop / "items.parquet", "-w", work]
     calls["simulate"] = ["simulate", tmp_path / "shop", "--users", 20, "--items", 10, "--interactions", 60]
+    calls["compare"] = ["compare", work, work]
     calls["recommend"] = [*calls["recommend"][:-1], work, "--data", "fused"]
     shutil.copytree(pipeline / "prepare", tmp_path / "chosen/prepare")
     assert run("train-i2i", "-w", tmp_path / "chosen") == 0

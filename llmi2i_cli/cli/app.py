@@ -10,6 +10,7 @@ import typer
 
 from llmi2i_cli import __version__
 from llmi2i_cli.cli.command import Command
+from llmi2i_cli.cli.compare import compare
 from llmi2i_cli.cli.evaluate import evaluate
 from llmi2i_cli.cli.export_index import export_index
 from llmi2i_cli.cli.filter import filter_candidates
@@ -67,6 +68,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "refit": refit,
     "simulate": simulate,
     "recommend": recommend,
+    "compare": compare,
     "status": status,
 }
 for name, command in COMMANDS.items():

@@ -40,7 +40,7 @@ def _with(command: Command, made: list[inspect.Parameter]) -> Command:
     signature = inspect.signature(command, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
     shown = [each.replace(kind=each.KEYWORD_ONLY) for each in own]
-    last = [each.name for each in shown].index("force")
+    last = next(place for place, each in enumerate(shown) if each.name in ("force", "as_json"))
     command.__signature__ = signature.replace(parameters=[*shown[:last], *made, *shown[last:]])  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in [*shown, *made]} | {"return": None}
     return command

@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
+from llmi2i_cli.choices.index_forms import INDEX_FORMS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
-
-class IndexFormat(StrEnum):
-    """A Literal cannot be repeated on the command line."""
-
-    parquet = "parquet"
-    jsonl = "jsonl"
-    mmap = "mmap"
+# A Literal cannot be repeated on the command line.
+IndexFormat = StrEnum("IndexFormat", {form: form for form in INDEX_FORMS})  # type: ignore[misc]
+FORMS = "; ".join(f"{form.name}: {form.about}" for form in INDEX_FORMS.values())
 
 
 def export_index(
@@ -28,7 +25,7 @@ def export_index(
     ] = None,
     format: Annotated[
         list[IndexFormat] | None,
-        typer.Option(help="Form of the index. Repeatable.", show_default="parquet"),
+        typer.Option(help=f"Form of the index. Repeatable. {FORMS}.", show_default="parquet"),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -39,7 +36,7 @@ def export_index(
     """
     from llmi2i_cli.stages.export_index import export_index
 
-    formats = [form.value for form in format or (IndexFormat.parquet,)]
+    formats = [form.value for form in format] if format else ["parquet"]
     manifests = export_index(workdir, model=model, data=data, top_k=top_k, formats=formats, force=force)
     rows = [
         {"path": str(workdir / "index" / f"{model}-{data}.{form}"), "items": found["items"], "top_k": found["top_k"]}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,11 @@ from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.runs.pipeline import producer_of
 
 ROWS_AT_ONCE = 1 << 22
-JSON_LINE = {"item_id": pl.String, "neighbour_ids": pl.List(pl.String), "scores": pl.List(pl.Float32)}
+JSON_LINE: Mapping[str, Any] = {
+    "item_id": pl.String,
+    "neighbour_ids": pl.List(pl.String),
+    "scores": pl.List(pl.Float32),
+}
 
 
 def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,11 @@ class ServedIndex:
 
 
 def write_served_index(directory: Path, neighbours: Neighbours, item_ids: pl.Series) -> None:
-    """Write the arrays of `neighbours` over the catalogue `item_ids`, String (n_items,), into a new directory."""
+    """Write the arrays of `neighbours` over the catalogue `item_ids`, String (n_items,), into a new directory.
+
+    What a killed run has left in it is removed.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     encoded = [item_id.encode() for item_id in item_ids]
     offsets = np.zeros(len(encoded) + 1, np.int64)

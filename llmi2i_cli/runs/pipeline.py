@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from llmi2i_cli.choices.index_forms import INDEX_FORMS
 from llmi2i_cli.choices.models import GENERATOR, MODELS, has_variant
 from llmi2i_cli.errors import ArtifactError
 
 DATA = ("real", "fused")
-INDEX_FORMATS = ("parquet", "jsonl", "mmap")
 CHOICES = "refit/choices.json"  # of another work directory, where this one was refitted with them
 
 
@@ -169,7 +169,7 @@ STAGES: dict[str, Stage] = {
             reads=(Read("prepare/items.parquet"), Read("i2i/{model}-{data}.parquet")),
             writes=("{model}-{data}.{format}",),
             label="{model}-{data}.{format}",
-            variants=tuple({**variant, "format": form} for variant in I2I_VARIANTS for form in INDEX_FORMATS),
+            variants=tuple({**variant, "format": form} for variant in I2I_VARIANTS for form in INDEX_FORMS),
         ),
         Stage(
             "refit",
