@@ -20,7 +20,7 @@ class WorkdirError(Llmi2iError):
 
 
 class OutputError(Llmi2iError):
-    """What was asked for cannot be written to stdout: it is closed, or its disk is full."""
+    """What was asked for cannot be written to stdout (it is closed, or its disk is full) or to a server."""
 
 
 class ModelError(Llmi2iError):

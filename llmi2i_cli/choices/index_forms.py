@@ -44,7 +44,7 @@ INDEX_FORMS: Mapping[str, IndexForm] = {
         IndexForm(
             "jsonl",
             "an item per line with its neighbours and scores",
-            "llmi2i_cli.i2i.neighbour_table:write_json_lines",
+            "llmi2i_cli.i2i.index_lines:write_json_lines",
             "llmi2i_cli.i2i.exported_index:read_json_lines",
         ),
         IndexForm(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from llmi2i_cli.choices.index_forms import INDEX_FORMS
+from llmi2i_cli.choices.redis_layouts import REDIS_LAYOUTS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
 # A Literal cannot be repeated on the command line.
 IndexFormat = StrEnum("IndexFormat", {form: form for form in INDEX_FORMS})  # type: ignore[misc]
 FORMS = "; ".join(f"{form.name}: {form.about}" for form in INDEX_FORMS.values())
+LAYOUTS = "; ".join(f"{layout.name}: {layout.about}" for layout in REDIS_LAYOUTS.values())
 
 
 def export_index(
@@ -25,23 +27,54 @@ def export_index(
     ] = None,
     format: Annotated[
         list[IndexFormat] | None,
-        typer.Option(help=f"Form of the index. Repeatable. {FORMS}.", show_default="parquet"),
+        typer.Option(help=f"Form of the index. Repeatable. {FORMS}.", show_default="parquet, without --to"),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Let a Redis serve it: redis://HOST:PORT/DB, or rediss:// for TLS. "
+            "The password stands in the URL or in REDISCLI_AUTH."
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal[*REDIS_LAYOUTS],  # type: ignore[valid-type]
+        typer.Option(help=f"How an item's neighbours stand in Redis; {LAYOUTS}."),
+    ] = "zset",
+    name: Annotated[
+        str | None, typer.Option(help="What all keys in Redis begin with.", show_default="llmi2i:MODEL-DATA")
+    ] = None,
+    keep_seconds: Annotated[
+        int, typer.Option(help="How long Redis keeps the version that was served before.", min=1)
+    ] = 3600,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the item -> top-K index to serve: index/MODEL-DATA.parquet, .jsonl or .mmap/.
+    """Write the item -> top-K index to serve: as files, index/MODEL-DATA.FORMAT, or into a Redis.
 
     Example: llmi2i export-index --model swing --data real --format jsonl --format mmap -w work
     """
     from llmi2i_cli.stages.export_index import export_index
+    from llmi2i_cli.stages.publish_index import publish_index
 
-    formats = [form.value for form in format] if format else ["parquet"]
+    formats = [form.value for form in format] if format else [] if to else ["parquet"]
     manifests = export_index(workdir, model=model, data=data, top_k=top_k, formats=formats, force=force)
     rows = [
         {"path": str(workdir / "index" / f"{model}-{data}.{form}"), "items": found["items"], "top_k": found["top_k"]}
         for form, found in zip(dict.fromkeys(formats), manifests, strict=True)
     ]
+    if to:
+        published = publish_index(
+            workdir,
+            to,
+            model=model,
+            data=data,
+            top_k=top_k,
+            layout=layout,
+            name=name,
+            keep_seconds=keep_seconds,
+            force=force,
+        )
+        rows.append({"path": published["to"], "items": published["keys"], **published})
     if as_json:
         print_json(rows)
         return

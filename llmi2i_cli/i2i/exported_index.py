@@ -14,7 +14,7 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.errors import ArtifactError, InputError
 from llmi2i_cli.files.columns import what_is_wrong
 from llmi2i_cli.files.tables import collect_table, scan_table
-from llmi2i_cli.i2i.neighbour_table import JSON_LINE
+from llmi2i_cli.i2i.index_lines import JSON_LINE
 from llmi2i_cli.i2i.neighbours import EMPTY
 from llmi2i_cli.i2i.served_index import ServedIndex
 
@@ -71,7 +71,7 @@ def read_parquet(path: Path) -> ExportedIndex:
 
 
 def read_json_lines(path: Path) -> ExportedIndex:
-    """Lines as `neighbour_table.write_json_lines` writes them."""
+    """Lines as `index_lines.write_json_lines` writes them."""
     lengths = pl.col("neighbour_ids", "scores").list.len()
     lines = pl.scan_ndjson(path, schema=JSON_LINE)
     of_both = collect_table(lines.select(lengths.fill_null(0).sum()), path, REMEDY).row(0)

@@ -1,10 +1,8 @@
-"""Neighbours as files: the table ``i2i/MODEL-DATA.parquet``, one row a neighbour, and JSON lines, one line an item."""
+"""Neighbours as a table, one row per neighbour: ``i2i/MODEL-DATA.parquet``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,16 +11,10 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.indices import with_index
 from llmi2i_cli.artifacts.schemas import NEIGHBOURS, collect_artifact, scan_artifact
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.files.tables import lazily, sink_blocks, writing
+from llmi2i_cli.files.tables import sink_blocks
+from llmi2i_cli.i2i.neighbour_lists import item_blocks
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.runs.pipeline import producer_of
-
-ROWS_AT_ONCE = 1 << 22
-JSON_LINE: Mapping[str, Any] = {
-    "item_id": pl.String,
-    "neighbour_ids": pl.List(pl.String),
-    "scores": pl.List(pl.Float32),
-}
 
 
 def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
@@ -43,43 +35,8 @@ def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         }
         return pl.DataFrame(columns, schema=dict(NEIGHBOURS))
 
-    sink_blocks(lambda: _blocks(neighbours, rows_of), path, NEIGHBOURS)
+    sink_blocks(lambda: item_blocks(neighbours, rows_of), path, NEIGHBOURS)
     return int((neighbours.ids != EMPTY).sum())
-
-
-def write_json_lines(path: Path, neighbours: Neighbours, item_ids: pl.Series) -> int:
-    """Write ``{"item_id": "a", "neighbour_ids": ["b", ...], "scores": [0.5, ...]}``, a line an item; returns how many.
-
-    The scores are written so that they come back exactly as float32.
-    """
-    shape = (-1, max(neighbours.k, 1))
-
-    def rows_of(first: int, block: Neighbours) -> pl.DataFrame:
-        filled = block.ids != EMPTY
-        ids = item_ids.gather(np.where(filled, block.ids, 0).ravel())
-        columns = {"neighbour_ids": ids, "scores": pl.Series(block.scores.ravel())}
-        lists = [
-            pl.select(pl.when(pl.Series(filled.ravel())).then(values))
-            .to_series()
-            .reshape(shape)
-            .arr.to_list()
-            .alias(name)
-            for name, values in columns.items()
-        ]
-        frame = pl.DataFrame([item_ids[first : first + len(block.ids)].alias("item_id"), *lists])
-        return frame.with_columns(pl.col("neighbour_ids", "scores").list.drop_nulls())
-
-    with writing(path) as temporary:
-        lazily(lambda: _blocks(neighbours, rows_of), JSON_LINE).sink_ndjson(temporary)
-    return neighbours.n_items
-
-
-def _blocks(neighbours: Neighbours, rows_of: Callable[[int, Neighbours], pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """What `rows_of` makes of each block of items, given its first item and its rows, in the order of the catalogue."""
-    items_at_once = max(1, ROWS_AT_ONCE // max(neighbours.k, 1))
-    for first in range(0, neighbours.n_items, items_at_once):
-        block = slice(first, first + items_at_once)
-        yield rows_of(first, Neighbours(neighbours.ids[block], neighbours.scores[block]))
 
 
 def read_neighbours(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -9,8 +8,8 @@ import pytest
 
 from llmi2i_cli.artifacts.schemas import NEIGHBOURS
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.i2i import neighbour_table
-from llmi2i_cli.i2i.neighbour_table import from_table, read_neighbours, write_json_lines, write_neighbours
+from llmi2i_cli.i2i import neighbour_lists
+from llmi2i_cli.i2i.neighbour_table import from_table, read_neighbours, write_neighbours
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 ITEM_IDS = pl.Series("item_id", ["é", "b", "10", "9"])
@@ -21,7 +20,7 @@ NEIGHBOUR_ARRAYS = Neighbours(
 
 @pytest.mark.parametrize("rows_at_once", [1, 4, 1000])
 def test_table_is_one_row_a_neighbour_in_the_order_of_the_catalogue(tmp_path, monkeypatch, rows_at_once):
-    monkeypatch.setattr(neighbour_table, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(neighbour_lists, "ROWS_AT_ONCE", rows_at_once)
     path = tmp_path / "swing-real.parquet"
     assert write_neighbours(path, NEIGHBOUR_ARRAYS, ITEM_IDS) == 5
     table = pl.read_parquet(path)
@@ -34,18 +33,6 @@ def test_table_is_one_row_a_neighbour_in_the_order_of_the_catalogue(tmp_path, mo
         ("9", "10", 2, 1.0),
     ]
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("rows_at_once", [1, 4, 1000])
-def test_json_lines_are_one_item_each(tmp_path, monkeypatch, rows_at_once):
-    monkeypatch.setattr(neighbour_table, "ROWS_AT_ONCE", rows_at_once)
-    assert write_json_lines(tmp_path / "index.jsonl", NEIGHBOUR_ARRAYS, ITEM_IDS) == 4
-    assert [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()] == [
-        {"item_id": "é", "neighbour_ids": ["10", "b"], "scores": [0.5, 0.25]},
-        {"item_id": "b", "neighbour_ids": [], "scores": []},
-        {"item_id": "10", "neighbour_ids": ["9"], "scores": [1.0]},
-        {"item_id": "9", "neighbour_ids": ["é", "10"], "scores": [2.0, 1.0]},
-    ]
 
 
 def test_round_trip(tmp_path):
