@@ -174,6 +174,13 @@ class BlendOptions:
     weights: str = option("", "their weights, in that order; empty is 1 for each")
 
 
+@dataclass(frozen=True)
+class LlmBlendOptions(BlendOptions):
+    """Those two, and what the trained generator knows of the items' order."""
+
+    parts: str = option("bm25,text,next-item", "the models that are blended, with commas between them")
+
+
 # BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
 MODELS: Mapping[str, Model] = {
     row.name: row
@@ -274,6 +281,15 @@ MODELS: Mapping[str, Model] = {
             "a weighted sum of other models' tables",
             "llmi2i_cli.i2i.blend:train",
             BlendOptions,
+            reads=("parts",),
+            next_points="llmi2i_cli.choices.blends:next_points",
+        ),
+        Model(
+            "llm-blend",
+            "Blend with LLM",
+            "the same with a table of the trained generator among the parts",
+            "llmi2i_cli.i2i.blend:train",
+            LlmBlendOptions,
             reads=("parts",),
             next_points="llmi2i_cli.choices.blends:next_points",
         ),
