@@ -20,9 +20,11 @@ llmi2i sft-disc --seed "$seed"
 llmi2i synthesize
 llmi2i filter
 llmi2i fuse
-llmi2i train-i2i --model text --tune
-llmi2i evaluate --model text
-for model in bm25 blend swing bpr youtubednn; do
+for model in text next-item; do
+    llmi2i train-i2i --model "$model" --tune
+    llmi2i evaluate --model "$model"
+done
+for model in bm25 blend llm-blend swing bpr youtubednn; do
     case "$model" in bpr | youtubednn) options=(--seed "$seed") ;; *) options=() ;; esac
     for log in real fused; do
         llmi2i train-i2i --model "$model" --data "$log" --tune "${options[@]}"
@@ -31,6 +33,6 @@ for model in bm25 blend swing bpr youtubednn; do
     llmi2i evaluate --model "$model" --data fused --baseline real
 done
 llmi2i evaluate --model generator
-llmi2i export-index --model blend --data fused --format parquet --format jsonl --format mmap
+llmi2i export-index --model llm-blend --data fused --format parquet --format jsonl --format mmap
 llmi2i status
 python examples/paper/table.py "$(basename "$data")=$LLMI2I_WORKDIR"

@@ -26,13 +26,16 @@ llmi2i synthesize
 llmi2i filter
 llmi2i fuse
 
-say "The table that needs no LLM, BM25 blended with the items' texts, and the same on the fused log"
+say "The best table without an LLM: BM25 on the real log, blended with the items' texts"
+llmi2i train-i2i --model bm25 --tune
 llmi2i train-i2i --model text --tune
-for log in real fused; do
-    llmi2i train-i2i --model bm25 --data "$log" --tune
-    llmi2i train-i2i --model blend --data "$log" --tune
-done
-llmi2i evaluate --model blend --data fused --baseline real
+llmi2i train-i2i --model blend --tune
+
+say "The table with it: BM25 on the fused log, the texts, and what the generator expects after each item"
+llmi2i train-i2i --model bm25 --data fused --tune
+llmi2i train-i2i --model next-item --tune
+llmi2i train-i2i --model llm-blend --data fused --tune
+llmi2i evaluate --model llm-blend --data fused --baseline blend-real
 
 say "The index to serve"
-llmi2i export-index --model blend --data fused --format parquet --format jsonl
+llmi2i export-index --model llm-blend --data fused --format parquet --format jsonl

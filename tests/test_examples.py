@@ -32,10 +32,11 @@ TARGETS = (
     "i2i/text-real.parquet",
     "i2i/bm25-real.parquet",
     "i2i/bm25-fused.parquet",
-    "i2i/blend-real.parquet",
-    "i2i/blend-fused.parquet",
-    "evaluate/blend-fused-test.json",
-    "index/blend-fused.parquet",
+    "i2i/next-item-real.parquet",
+    "i2i/llm-blend-real.parquet",
+    "i2i/llm-blend-fused.parquet",
+    "evaluate/llm-blend-fused-test.json",
+    "index/llm-blend-fused.parquet",
 )
 
 
@@ -105,8 +106,8 @@ def test_make_serve_ends_with_a_refit(make, tmp_path):
         ("sft-disc/log.jsonl", ["filter", "fuse", "train-i2i", "evaluate", "export-index"]),
         ("fuse/interactions.parquet", ["train-i2i", "evaluate", "export-index"]),
         ("i2i/bm25-real.parquet", ["train-i2i", "evaluate"]),
-        ("i2i/blend-real.parquet", ["evaluate"]),
-        ("i2i/blend-fused.parquet", ["evaluate", "export-index"]),
+        ("i2i/llm-blend-real.parquet", ["evaluate"]),
+        ("i2i/llm-blend-fused.parquet", ["evaluate", "export-index"]),
     ],
 )
 def test_make_rebuilds_only_what_depends_on_a_change(make, tmp_path, touched, again):

@@ -26,11 +26,21 @@ STEPS = {
     "text-real": "text",
     "bm25-real": "BM25",
     NO_LLM: "BM25 + text",
+    "next-item-real": "the generator's P(j | i)",
+    "llm-blend-real": "BM25 + text + P(j | i)",
     "bm25-fused": "BM25 on the fused log",
     "blend-fused": "BM25 + text on the fused log",
+    "llm-blend-fused": "BM25 + text + P(j | i) on the fused log",
     "generator-real": "the generator itself, not a table",
 }
-MODELS = {"blend": "BM25 + text", "bm25": "BM25", "swing": "Swing", "bpr": "BPR", "youtubednn": "YoutubeDNN"}
+MODELS = {
+    "llm-blend": "BM25 + text + P(j | i)",
+    "blend": "BM25 + text",
+    "bm25": "BM25",
+    "swing": "Swing",
+    "bpr": "BPR",
+    "youtubednn": "YoutubeDNN",
+}
 
 
 @dataclass(frozen=True)

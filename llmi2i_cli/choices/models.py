@@ -316,6 +316,17 @@ def parts_of(model: str, options: Mapping[str, Any], data: str) -> tuple[tuple[s
     return tuple((name, data if has_variant(name, data) else "real") for name in names)
 
 
+def sources_of(model: str) -> frozenset[str]:
+    """What a model reads (see `Model.reads`) by its default options, its parts' sources included."""
+    row = MODELS[model]
+    parts = parts_of(model, row.complete({}), "real")
+    return frozenset(row.reads).union(*(MODELS[part].reads for part, _ in parts))
+
+
+# What can judge a log: the models whose tables follow from it.
+JUDGES = tuple(model for model in MODELS if has_variant(model, "fused"))
+
+
 def files_of(model: str, options: Mapping[str, Any]) -> tuple[Path, ...]:
     """The user's files that a model is made from; none for most. UsageError where one is needed and not given."""
     if "vectors" not in MODELS[model].reads:

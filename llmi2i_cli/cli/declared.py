@@ -80,7 +80,7 @@ def _shared(name: str, owners: Mapping[str, tuple[Any, Any, Declared]]) -> inspe
             "min": min(lows) if None not in lows else None,
             "max": max(highs) if None not in highs else None,
         }
-    option = typer.Option(*flag, help=help, show_default=", ".join(defaults), **bounds)
+    option = typer.Option(*flag, help=help, show_default=" or ".join(defaults), **bounds)
     return _keyword(name, kind | None, None, option)
 
 

@@ -38,7 +38,11 @@ def evaluate(
         typer.Option(help="Rank by the index, or by a model's own user vectors, where it has them (auto)."),
     ] = "auto",
     baseline: Annotated[
-        Literal["real"] | None, typer.Option(help="Compare with the same model trained on the real log.")
+        str | None,
+        typer.Option(
+            metavar="real|MODEL-DATA",
+            help="Compare with the same model trained on the real log, or with another table, such as blend-real.",
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

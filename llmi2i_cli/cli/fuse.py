@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from llmi2i_cli.choices.models import BEST, MODELS
+from llmi2i_cli.choices.models import BEST, JUDGES
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Workdir
 from llmi2i_cli.cli.printing import print_manifest
@@ -53,7 +53,7 @@ def fuse(
         typer.Option(help="Share of them, the least confident.", show_default="tuned, or 0.01", min=0, max=0.99),
     ] = None,
     model: Annotated[
-        Literal[*MODELS],  # type: ignore[valid-type]
+        Literal[*JUDGES],  # type: ignore[valid-type]
         typer.Option(help="Model whose validation Recall@10 decides: the one that you serve."),
     ] = BEST,
     force: Force = False,

@@ -83,9 +83,12 @@ def print_table(
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """Print what `evaluate` found, beside the baseline if there is one: by long tail, and by train count."""
     baseline = result.get("baseline")
-    figure_columns = [result["data"], "95% interval"]
+    ours, theirs_name = result["data"], ""
+    figure_columns = [ours, "95% interval"]
     if baseline:
-        figure_columns = [f"{baseline['data']} (baseline)", *figure_columns, "gain", "95% interval of the gain"]
+        is_same_model = baseline["model"] == result["model"]
+        theirs_name = baseline["data"] if is_same_model else f"{baseline['model']}-{baseline['data']}"
+        figure_columns = [f"{theirs_name} (baseline)", *figure_columns, "gain", "95% interval of the gain"]
     rows = list(_figure_rows(result, baseline))
     for name, value in result["rankings"].items():
         theirs = [f"{baseline['rankings'][name]:.4g}"] if baseline else []
@@ -93,9 +96,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             ["rankings", RANKING_NAMES.get(name, name), *theirs, f"{value:.4g}", "", *([""] * 2 if baseline else [])]
         )
     for name in ("p50_ms", "p99_ms"):
-        logs = [baseline["data"], result["data"]] if baseline else [result["data"]]
-        if all(result["latency"].get(log) for log in logs):
-            shown = [f"{result['latency'][log][name]:.3g}" for log in logs]
+        names = [theirs_name, ours] if baseline else [ours]
+        if all(result["latency"].get(each) for each in names):
+            shown = [f"{result['latency'][each][name]:.3g}" for each in names]
             rows.append(["latency of a query", name.replace("_", " "), *shown, "", *([""] * 2 if baseline else [])])
     protocol = result["protocol"]
     seen = "seen items left out" if protocol["exclude_seen"] else "seen items kept"

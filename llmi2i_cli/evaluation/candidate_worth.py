@@ -16,6 +16,7 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories, select
 from llmi2i_cli.evaluation.served_model import ServedModel
 from llmi2i_cli.evaluation.validation import HeldOut
+from llmi2i_cli.i2i.training import Job
 
 CHOICE = Choice("pseudo-user", "rank", recall_number=5, min_confidence=0.0, copied_history=5)  # about what `fuse` tunes
 MAX_USERS = 100_000  # of a larger log a sample is taken: ten thousand users' candidates are to be seen in it
@@ -41,7 +42,7 @@ class CandidateWorth:
 
     @cached_property
     def served(self) -> ServedModel:
-        return ServedModel.tuned(self._model, self._real, self.held_out, self._texts)
+        return ServedModel.tuned(self._model, Job(self._real, texts=self._texts), self.held_out)
 
     @cached_property
     def real_recall(self) -> float:

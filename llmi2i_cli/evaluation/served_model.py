@@ -7,8 +7,8 @@ that are compared, so that a log is judged and not the tuning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,20 +51,22 @@ class ServedModel:
     table: Neighbours | None = None
 
     @classmethod
-    def tuned(cls, name: str, real: Histories, held_out: HeldOut, texts: Iterable[str | None]) -> ServedModel:
-        """The model with the options that tuning on the real log chooses."""
+    def tuned(cls, name: str, job: Job, held_out: HeldOut) -> ServedModel:
+        """The model with the options that tuning on the real log chooses.
+
+        Parameters
+        ----------
+        job : the real log, and what else the model or its parts read
+        """
         row = MODELS[name]
-        parts = tuple(cls.tuned(part, real, held_out, texts) for part, _ in parts_of(name, row.complete({}), "real"))
-        tables = [part.neighbours(real) for part in parts]
+        parts = tuple(cls.tuned(part, job, held_out) for part, _ in parts_of(name, row.complete({}), "real"))
+        on_parts = replace(job, parts=[part.neighbours(job.histories) for part in parts])
 
         def measure(number: int, options: dict[str, Any]) -> dict[str, float]:
-            found = train(name, Job(real, texts=texts, parts=tables), options).neighbours
-            return {"recall@10": max(_recalls(found, held_out).values())}
+            return {"recall@10": max(_recalls(train(name, on_parts, options).neighbours, held_out).values())}
 
         options = search(row, {}, measure).options
-        table = None
-        if not has_variant(name, "fused"):
-            table = train(name, Job(real, texts=texts), options).neighbours
+        table = None if has_variant(name, "fused") else train(name, job, options).neighbours
         return cls(name, options, parts, table)
 
     def neighbours(self, log: Histories) -> Neighbours:

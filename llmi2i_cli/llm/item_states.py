@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,11 @@ class ItemStates:
         return vectors
 
     def states_after_each(self) -> NDArray[np.float32]:
-        """The state after a history of each item alone, float32 (n_items, d)."""
+        """The state after a history of each item alone, float32 (n_items, d); kept, for the next point of a tuning."""
+        return self._states
+
+    @cached_property
+    def _states(self) -> NDArray[np.float32]:
         items = np.arange(self.n_items, dtype=np.int32)
         histories = [(0, items[place : place + 1]) for place in range(self.n_items)]
         blocks = range(0, self.n_items, ITEMS_AT_ONCE)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.loading import load
-from llmi2i_cli.choices.models import GENERATOR, MODELS, rankings_of
-from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.choices.models import MODELS
+from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.evaluation.compared import RankedTable, tables_of
 from llmi2i_cli.evaluation.groups import ALL, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.manifests import read_manifest, verify
@@ -57,30 +58,31 @@ def evaluate(
     decay : the a-th most recent item (from 0) counts `decay` ** a; None chooses by validation, together with M
     ranking : ``index``, the served one: neighbours of the recent items summed; ``user-vectors``, a model's own;
         ``auto``, the first that the model has
-    baseline : ``real``: also measure the same model trained on the real log, and the gain over it
+    baseline : also measure another table, and the gain over it: ``real``, the same model's on the real log, or any
+        other as ``MODEL-DATA``
 
     Raises
     ------
     UsageError : options that contradict each other
     ArtifactError : no such split, or an artifact is missing; the message names the command that makes it
     """
-    ranking = _check_options(model, data, recent, decay, ranking, baseline)
+    ours_asked, theirs_asked = tables_of(model, data, recent, decay, ranking, baseline)
+    compared = [ours_asked, theirs_asked] if theirs_asked else [ours_asked]
     ks = sorted(set(ks))
-    compared = [data, baseline] if baseline else [data]
     options = {
         "k": ks,
         "recent": recent,
         "decay": decay,
         "exclude_seen": exclude_seen,
-        "ranking": ranking,
+        "ranking": ours_asked.ranking,
         "baseline": baseline,
-        "trained": {log: _training_of(workdir, model, log) for log in compared},
+        "trained": {table.name_beside(model): _training_of(workdir, table) for table in compared},
         "groups": [group.name for group in GROUPS],
     }
     variant = {"model": model, "data": data, "split": split}
-    also = [_vectors_path(model, each) for each in compared] if ranking == "user-vectors" else []
-    if baseline and ranking == "index":
-        also.append(f"i2i/{model}-{baseline}.parquet")
+    also = [table.vectors_path for table in compared if table.ranking == "user-vectors"]
+    if theirs_asked and theirs_asked.ranking == "index":
+        also.append(f"i2i/{theirs_asked.name}.parquet")
     if (workdir / CHOICES).exists():
         also.append(CHOICES)
     with stage_run(
@@ -108,10 +110,10 @@ def evaluate(
         question = Question(
             recent, decay, exclude_seen, min(max(ks), catalogue.n_items), valid, on_valid=split == "valid"
         )
-        evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), ranking, question)
-        measured_by_log = {log: evaluation.measure(model, log) for log in dict.fromkeys(compared)}
-        ours = measured_by_log[data]
-        theirs = measured_by_log[baseline] if baseline else None
+        evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), question)
+        measured = {table: evaluation.measure(table) for table in dict.fromkeys(compared)}
+        ours = measured[ours_asked]
+        theirs = measured[theirs_asked] if theirs_asked else None
         told = figures(ours.metrics, theirs.metrics if theirs else None)
         result = {
             "model": model,
@@ -127,13 +129,14 @@ def evaluate(
             },
             "rankings": ours.rankings,
         }
-        if theirs:
+        if theirs and theirs_asked:
             for care in ("tuned", "search"):
                 if ours.protocol.get(care) != theirs.protocol.get(care):
-                    how = f"{CARE[care]} on one of the two logs alone"
-                    notice(f"Warning: {model} was {how}: the gain compares unequal care")
+                    how = f"one of {ours_asked.name} and {theirs_asked.name} alone was {CARE[care]}"
+                    notice(f"Warning: {how}: the gain compares unequal care")
             result["baseline"] = {
-                "data": baseline,
+                "model": theirs_asked.model,
+                "data": theirs_asked.data,
                 "protocol": theirs.protocol,
                 **figures(theirs.metrics),
                 "rankings": theirs.rankings,
@@ -141,11 +144,10 @@ def evaluate(
         write_json(run.output(name), result)
         per_user = _per_user_table(workdir, held_out, ours.metrics[ALL])
         write_table(per_user, run.output("{model}-{data}-{split}.users.parquet"))
-        latency = {log: measured.latency for log, measured in measured_by_log.items() if measured.latency}
         run.publish(
             rows={"{model}-{data}-{split}.users.parquet": len(per_user)},
-            protocols={log: measured.protocol for log, measured in measured_by_log.items()},
-            latency=latency,
+            protocols={table.name_beside(model): each.protocol for table, each in measured.items()},
+            latency={table.name_beside(model): each.latency for table, each in measured.items() if each.latency},
         )
         return _with_latency(result, run)
 
@@ -154,39 +156,14 @@ def _with_latency(result: dict[str, Any], run: StageRun) -> dict[str, Any]:
     return {**result, "latency": (run.manifest or {}).get("latency", {})}
 
 
-def _check_options(
-    model: str, data: str, recent: int | None, decay: float | None, ranking: str, baseline: str | None
-) -> str:
-    """The ranking that is meant."""
-    rankings = rankings_of(model)
-    if ranking != "auto" and ranking not in rankings:
-        able = " or ".join(row.name for row in MODELS.values() if ranking in row.ranks_by)
-        raise UsageError(f"--ranking {ranking} needs --model {able}: {model} ranks by {' or '.join(rankings)} alone")
-    ranking = rankings[0] if ranking == "auto" else ranking
-    if ranking == GENERATOR and (data != "real" or baseline):
-        raise UsageError("--model generator has learned from the real log alone: leave out --data and --baseline")
-    if ranking == GENERATOR and decay is not None:
-        raise UsageError("--model generator reads a history as it is: leave out --decay")
-    if ranking == "user-vectors" and not recent is decay is None:
-        raise UsageError(
-            "user vectors are made from as many recent items as in training: leave out --recent and --decay, "
-            "or add --ranking index"
-        )
-    return ranking
-
-
-def _training_of(workdir: Path, model: str, data: str) -> dict[str, Any]:
+def _training_of(workdir: Path, table: RankedTable) -> dict[str, Any]:
     """Whether the model was tuned, how its neighbours were searched, and the options it was trained with."""
-    manifest = read_manifest(workdir / "i2i" / f"{model}-{data}.manifest.json")
+    manifest = read_manifest(workdir / "i2i" / f"{table.name}.manifest.json")
     if manifest is None:
         return {}
     asked = manifest["options"]
     searched = {"search": asked["search"]} if "search" in asked else {}
     return {"tuned": bool(asked.get("tune")), **searched, "trained_with": manifest.get("choice")}
-
-
-def _vectors_path(model: str, data: str) -> str:
-    return f"i2i/{model}-{data}.vectors.npz"
 
 
 @dataclass(frozen=True)
@@ -207,22 +184,21 @@ class _Evaluation:
     catalogue: Catalogue
     held_out: HeldOut
     ks: tuple[int, ...]
-    ranking: str
     question: Question
 
-    def measure(self, model: str, data: str) -> _Measured:
+    def measure(self, table: RankedTable) -> _Measured:
         """Rank for the held-out users and take the figures."""
         from llmi2i_cli.evaluation.metrics import coverage
         from llmi2i_cli.evaluation.protocol import Protocol
         from llmi2i_cli.evaluation.report import metrics_by_group
 
-        ranked = self._rank(model, data)
+        ranked = self._rank(table)
         protocol = Protocol(
-            self.ranking,
+            table.ranking,
             self.question.exclude_seen,
             self.question.on_valid,
             ranked.chosen,
-            _training_of(self.run.workdir, model, data),
+            _training_of(self.run.workdir, table),
             ranked.top_k,
         )
         return _Measured(
@@ -232,28 +208,28 @@ class _Evaluation:
             ranked.latency,
         )
 
-    def _rank(self, model: str, data: str) -> Ranked:
+    def _rank(self, table: RankedTable) -> Ranked:
         from llmi2i_cli.evaluation.lookups import carried_lookup
         from llmi2i_cli.evaluation.rankers import rank_by_generator, rank_by_index, rank_by_user_vectors
         from llmi2i_cli.i2i.neighbour_table import read_neighbours
 
-        question = replace(self.question, carried=carried_lookup(self.run.workdir, model, data))
-        if self.ranking == "index":
-            neighbours = read_neighbours(self.run.workdir, model, data, self.catalogue.ids)
+        question = replace(self.question, carried=carried_lookup(self.run.workdir, table.model, table.data))
+        if table.ranking == "index":
+            neighbours = read_neighbours(self.run.workdir, table.model, table.data, self.catalogue.ids)
             return rank_by_index(neighbours, self.held_out, question)
-        if self.ranking == "user-vectors":
-            return rank_by_user_vectors(self._user_ranker(model, data), self.held_out, question)
+        if table.ranking == "user-vectors":
+            return rank_by_user_vectors(self._user_ranker(table), self.held_out, question)
         return rank_by_generator(self._generator_ranker, self.held_out, question)
 
-    def _user_ranker(self, model: str, data: str) -> Any:
-        row = MODELS[model]
+    def _user_ranker(self, table: RankedTable) -> Any:
+        row = MODELS[table.model]
         assert row.user_ranker is not None  # it ranks by user vectors
-        path = self.run.workdir / _vectors_path(model, data)
+        path = self.run.workdir / table.vectors_path
         ranker = load(row.user_ranker).load(path)
         if ranker.n_items != self.catalogue.n_items:
             raise ArtifactError(
                 f"{path} is of another catalogue: "
-                f"run `llmi2i train-i2i --model {model} --data {data} -w {self.run.workdir} --force`"
+                f"run `llmi2i train-i2i --model {table.model} --data {table.data} -w {self.run.workdir} --force`"
             )
         return ranker
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.choices.models import BEST, MODELS
+from llmi2i_cli.choices.models import BEST, JUDGES, MODELS, sources_of
 from llmi2i_cli.choices.preparation import TailOptions
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
 from llmi2i_cli.errors import ArtifactError, UsageError
@@ -49,8 +49,8 @@ def fuse(
     with ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep`,
     the whole history, the confidence and `UNTUNED_DROP`.
     """
-    if model not in MODELS:
-        raise UsageError(f"--model is one of {', '.join(MODELS)}, not {model}")
+    if model not in JUDGES:
+        raise UsageError(f"--model is one of {', '.join(JUDGES)}, whose tables follow from the log, not {model}")
     if copied_history is not None and copied_history < 1:
         raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
     if copied_history is not None and strategy is not None and not STRATEGIES[strategy].copies_history:
@@ -74,6 +74,8 @@ def fuse(
     }
     options = {**given, "tune": tune, "include_real": include_real, "model": model}
     also = ["filter/scored-real.parquet"] if include_real else []
+    if "generator" in sources_of(model):
+        also.append("sft-gen/model/")
     with stage_run(workdir, "fuse", options=options, also_reads=also, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"fuse is up to date ({run.folder})")
@@ -162,11 +164,18 @@ def _tune(
     from llmi2i_cli.evaluation.served_model import ServedModel
     from llmi2i_cli.evaluation.validation import read_held_out
     from llmi2i_cli.files.tables import write_table
+    from llmi2i_cli.i2i.training import Job
 
     held_out, catalogue = read_held_out(workdir, "valid"), read_catalogue(workdir)
     is_tail = catalogue.train_counts <= _tail_max_count(workdir)  # the long tail, as far as train knows
     with run.progress_bar(f"Tuning {model} on the real log"):
-        served = ServedModel.tuned(model, logs.real(0.0)[0], held_out, catalogue.texts)
+        generator = None
+        if "generator" in sources_of(model):
+            from llmi2i_cli.llm.item_states import ItemStates
+
+            generator = ItemStates.load(workdir / "sft-gen" / "model", catalogue)
+        job = Job(logs.real(0.0)[0], texts=catalogue.texts, generator=generator)
+        served = ServedModel.tuned(model, job, held_out)
     finished = _finished_points(run.partial / "points.jsonl")
     points: dict[Choice, dict[str, Any]] = {}
 

@@ -44,7 +44,8 @@ def test_the_defaults_and_every_point_of_the_grid_are_within_the_bounds(row):
 @pytest.mark.parametrize("row", MODELS.values(), ids=MODELS)
 def test_the_function_takes_a_job_and_the_options(row):
     annotations = load(row.train).__annotations__
-    assert (annotations["job"], annotations["options"]) == ("Job", row.options.__name__)
+    accepted = {each.__name__ for each in row.options.__mro__}  # a row may have defaults of its own
+    assert annotations["job"] == "Job" and annotations["options"] in accepted
 
 
 @pytest.mark.parametrize("command", ["train-i2i", "evaluate", "export-index", "recommend"])

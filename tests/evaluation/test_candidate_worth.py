@@ -15,6 +15,7 @@ from llmi2i_cli.evaluation.validation import HeldOut, recall_by_lookup
 from llmi2i_cli.i2i.blend import blend_neighbours
 from llmi2i_cli.i2i.bm25 import bm25_neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
+from llmi2i_cli.i2i.training import Job
 
 N_ITEMS = 12
 ROWS = [[0, 1, 2], [1, 2, 3, 4, 5, 6, 7], [], [0, 2, 3], [4, 5, 6], [5, 6, 7], [8, 9], [8, 9, 10], [0, 1, 3]]
@@ -64,7 +65,7 @@ def test_five_candidates_stand_behind_a_copy_of_the_latest_five(held_out, monkey
 def test_a_blend_keeps_its_text_and_trains_its_other_part_anew(held_out):
     log = Histories.from_rows(ROWS, N_ITEMS)
     texts = [f"shelf{item // 4} item{item}" for item in range(N_ITEMS)]
-    served = ServedModel.tuned("blend", log, held_out, texts)
+    served = ServedModel.tuned("blend", Job(log, texts=texts), held_out)
     bm25, text = served.parts
     assert (bm25.name, text.name) == ("bm25", "text")
     assert text.table is not None

@@ -9,6 +9,7 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories
 from llmi2i_cli.i2i.neighbour_table import read_neighbours
+from llmi2i_cli.stages.status import status
 from tests.evaluation.test_retrieve import plain_ranking
 from tests.stages.shop import N_ITEMS, answer, prepare_shop, run, write_fused, write_log
 
@@ -165,6 +166,34 @@ def test_gain_over_the_real_log(workdir, capsys):
     low, high = result["gain_intervals"]["all"]["recall@10"]
     assert low <= result["gain"]["all"]["recall@10"] <= high
     assert low < high
+
+
+def test_gain_over_another_models_table(workdir, capsys):
+    assert run("train-i2i", "--model", "bm25", "--top-k", 10, "-w", workdir) == 0
+    bm25 = answer(capsys, "evaluate", "--model", "bm25", "--k", 10, "-w", workdir)
+    asked = ["evaluate", "--data", "fused", "--baseline", "bm25-real", "--k", 10, "-w", workdir]
+    result = answer(capsys, *asked)
+    assert (result["baseline"]["model"], result["baseline"]["data"]) == ("bm25", "real")
+    assert result["baseline"]["metrics"] == bm25["metrics"]
+    ours, theirs = result["metrics"]["all"]["recall@10"], bm25["metrics"]["all"]["recall@10"]
+    assert result["gain"]["all"]["recall@10"] == pytest.approx(ours / theirs - 1)
+    assert result["latency"].keys() == {"fused", "bm25-real"}
+    assert run(*asked) == 0
+    shown = capsys.readouterr()
+    assert "bm25-real (baseline)" in shown.out
+    assert "up to date" in shown.err
+    assert run("train-i2i", "--model", "bm25", "--top-k", 5, "-w", workdir) == 0
+    [row] = [row for row in status(workdir) if row["variant"] == "swing fused test"]
+    assert (row["state"], row["why"]) == ("stale", "i2i/bm25-real.parquet changed")
+
+
+def test_a_baseline_that_ranks_in_another_way(workdir, capsys):
+    """Of a model with user vectors it is the vectors' ranking, as it is evaluated alone."""
+    assert run("train-i2i", "--model", "youtubednn", "--epochs", 1, "-w", workdir) == 0
+    alone = answer(capsys, "evaluate", "--model", "youtubednn", "--k", 10, "-w", workdir)
+    result = answer(capsys, "evaluate", "--baseline", "youtubednn-real", "--k", 10, "-w", workdir)
+    assert (result["protocol"]["ranking"], result["baseline"]["protocol"]["ranking"]) == ("index", "user-vectors")
+    assert result["baseline"]["metrics"] == alone["metrics"]
 
 
 def test_targets_by_how_often_train_has_the_item(workdir, capsys):
@@ -432,6 +461,10 @@ def test_the_table_shows_the_gain_and_its_interval(workdir, capsys):
             2,
             "has learned from the real log alone: leave out --data and --baseline",
         ),
+        (["--baseline", "blend"], 2, "--baseline is real or a table such as blend-real, not 'blend'"),
+        (["--baseline", "swing-synthetic"], 2, "is real or a table such as blend-real, not 'swing-synthetic'"),
+        (["--baseline", "text-fused"], 2, "is real or a table such as blend-real, not 'text-fused'"),
+        (["--baseline", "blend-real"], 1, "run `llmi2i train-i2i --model blend --data real -w"),
         (["--ranking", "user-vectors"], 2, "needs --model youtubednn: swing ranks by index alone"),
         (["--model", "youtubednn", "--recent", "5"], 2, "as many recent items as in training: leave out --recent"),
         (["--recent", "0"], 2, "--recent is a whole number from 1, or auto, not '0'"),

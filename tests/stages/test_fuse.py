@@ -13,11 +13,15 @@ import pytest
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
 from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
 from llmi2i_cli.data.fusion_logs import Logs
+from llmi2i_cli.errors import UsageError
 from llmi2i_cli.evaluation.served_model import ServedModel, Worth
 from llmi2i_cli.evaluation.validation import Lookup, read_held_out
 from llmi2i_cli.files.tables import write_table
+from llmi2i_cli.i2i.training import Job
+from llmi2i_cli.llm.item_states import ItemStates
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.stages import fuse as stage
+from llmi2i_cli.stages.status import status
 from tests.conftest import run
 
 
@@ -437,4 +441,28 @@ def test_the_sweep_holds_the_real_log_alone(workdir):
 def served(workdir, model):
     """The model that judges, made again."""
     held_out, texts = read_held_out(workdir, "valid"), read_catalogue(workdir).texts
-    return ServedModel.tuned(model, read_histories(workdir), held_out, texts)
+    return ServedModel.tuned(model, Job(read_histories(workdir), texts=texts), held_out)
+
+
+def test_a_blend_with_the_generator_among_its_parts_judges(pipeline, tmp_path, capsys):
+    workdir = tmp_path / "work"
+    for folder in ("prepare", "sft-gen", "filter"):
+        shutil.copytree(pipeline / folder, workdir / folder)
+    assert run("fuse", "--model", "llm-blend", "--strategy", "append", "-w", workdir) == 0
+    judge = manifest(workdir)["choice"]["judged_by"]
+    assert judge["parts"] == "bm25,text,next-item"
+    assert judge["next-item"].keys() == {"model", "power", "discount"}
+    catalogue, held_out = read_catalogue(workdir), read_held_out(workdir, "valid")
+    generator = ItemStates.load(workdir / "sft-gen/model", catalogue)
+    job = Job(read_histories(workdir), texts=catalogue.texts, generator=generator)
+    _, alone = ServedModel.tuned("llm-blend", job, held_out).recall(job.histories, held_out)
+    sweep = pl.read_parquet(workdir / "fuse/sweep.parquet")
+    assert sweep.filter(recall_number=0)["valid_recall@10"].to_list() == pytest.approx([alone], abs=1e-12)
+    assert run("sft-gen", "--epochs", 1, "-w", workdir) == 0
+    [row] = [row for row in status(workdir) if row["stage"] == "fuse"]
+    assert (row["state"], row["why"].rpartition("/")[0]) == ("stale", "sft-gen/model")
+
+
+def test_what_does_not_follow_from_the_log_judges_nothing(workdir):
+    with pytest.raises(UsageError, match=r"^--model is one of swing, bm25, .*, llm-blend, whose .* not text$"):
+        stage.fuse(workdir, model="text")
