@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from llmi2i_cli.choices.index_forms import INDEX_FORMS
 from llmi2i_cli.choices.redis_layouts import REDIS_LAYOUTS
+from llmi2i_cli.choices.rules import RuleOptions
+from llmi2i_cli.cli.declared import with_declared
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
@@ -18,6 +20,7 @@ FORMS = "; ".join(f"{form.name}: {form.about}" for form in INDEX_FORMS.values())
 LAYOUTS = "; ".join(f"{layout.name}: {layout.about}" for layout in REDIS_LAYOUTS.values())
 
 
+@with_declared(RuleOptions)
 def export_index(
     workdir: Workdir = WORKDIR,
     model: I2IModel = "swing",
@@ -48,6 +51,7 @@ def export_index(
     ] = 3600,
     force: Force = False,
     as_json: AsJson = False,
+    **rules: Any,
 ) -> None:
     """Write the item -> top-K index to serve: as files, index/MODEL-DATA.FORMAT, or into a Redis.
 
@@ -57,23 +61,14 @@ def export_index(
     from llmi2i_cli.stages.publish_index import publish_index
 
     formats = [form.value for form in format] if format else [] if to else ["parquet"]
-    manifests = export_index(workdir, model=model, data=data, top_k=top_k, formats=formats, force=force)
+    asked = {"model": model, "data": data, "top_k": top_k, "rules": RuleOptions(**rules), "force": force}
+    manifests = export_index(workdir, formats=formats, **asked)
     rows = [
         {"path": str(workdir / "index" / f"{model}-{data}.{form}"), "items": found["items"], "top_k": found["top_k"]}
         for form, found in zip(dict.fromkeys(formats), manifests, strict=True)
     ]
     if to:
-        published = publish_index(
-            workdir,
-            to,
-            model=model,
-            data=data,
-            top_k=top_k,
-            layout=layout,
-            name=name,
-            keep_seconds=keep_seconds,
-            force=force,
-        )
+        published = publish_index(workdir, to, layout=layout, name=name, keep_seconds=keep_seconds, **asked)
         rows.append({"path": published["to"], "items": published["keys"], **published})
     if as_json:
         print_json(rows)

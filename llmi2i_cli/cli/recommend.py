@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from llmi2i_cli.choices.rules import RuleOptions
+from llmi2i_cli.cli.declared import with_declared
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, I2IModel, Workdir, decay_option, recent_option
 from llmi2i_cli.cli.printing import print_json, print_table
 
 
+@with_declared(RuleOptions)
 def recommend(
     items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Recent items, oldest first.")] = None,
     workdir: Workdir = WORKDIR,
@@ -35,6 +38,7 @@ def recommend(
         Path | None, typer.Option(help="Write the ranked items to this .parquet, .csv or .jsonl.", dir_okay=False)
     ] = None,
     as_json: AsJson = False,
+    **rules: Any,
 ) -> None:
     """Rank items for recent items or users, or show an item's neighbours, with titles.
 
@@ -44,16 +48,15 @@ def recommend(
 
     if item is not None and (items or file or out):
         raise typer.BadParameter("--item stands alone: leave out the other items, --file and --out")
+    asked: dict[str, Any] = {"model": model, "data": data, "top_n": top_n, "rules": RuleOptions(**rules)}
     if item is not None:
-        answers = [{"items": neighbours_of(workdir, item, model=model, data=data, top_n=top_n)}]
+        answers = [{"items": neighbours_of(workdir, item, **asked)}]
     else:
         answers = recommend(
             workdir,
             items or (),
             file=file,
-            model=model,
-            data=data,
-            top_n=top_n,
+            **asked,
             recent=recent_option(recent),
             decay=decay_option(decay),
             exclude_seen=exclude_seen,

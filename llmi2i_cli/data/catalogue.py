@@ -43,7 +43,7 @@ def _frames(path: Path, item_column: str | None) -> Iterator[pl.DataFrame]:
     item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "--item-column")
     title = pick_column([column for column in table.columns if column != item], TITLE_NAMES)
     others = form.item_fields or [column for column in table.columns if column not in (item, title)]
-    for chunk in _chunks(table, item, [*others, *([title] if title else [])]):
+    for chunk in catalogue_chunks(table, item, [*others, *([title] if title else [])]):
         titles = [plain(value) for value in chunk[title]] if title else [""] * len(chunk)
         rows = chunk.select(others).iter_rows() if others else [()] * len(chunk)
         texts = [describe(first, row) for first, row in zip(titles, rows, strict=True)]
@@ -51,7 +51,7 @@ def _frames(path: Path, item_column: str | None) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(columns, schema=SCHEMA)
 
 
-def _chunks(table: TableFile, item: str, columns: list[str]) -> Iterator[pl.DataFrame]:
+def catalogue_chunks(table: TableFile, item: str, columns: list[str]) -> Iterator[pl.DataFrame]:
     """The columns of a catalogue; objects of JSON lines are read one by one, as their fields nest and may be absent."""
     if not isinstance(table, JsonLinesFile):
         yield from table.chunks([item, *columns])

@@ -78,7 +78,8 @@ def choices_of(workdir: Path, to_split: ToSplit) -> Choices:
     steps[0] = replace(steps[0], chosen={"to_split": to_split})
     tables = [(step.asked["model"], step.asked["data"]) for step in steps if step.stage == "train-i2i"]
     if not any(step.stage == "export-index" for step in steps):
-        steps += [Step("export-index", _export(model, data), {}) for model, data in tables]
+        asked = {"top_k": None, "formats": ["parquet"]}
+        steps += [Step("export-index", {"model": model, "data": data, **asked}, {}) for model, data in tables]
     told_by = [workdir / state.manifest_path for state in found if state.stage.name in {*TAKEN, "evaluate"}]
     return Choices(steps, _lookups(workdir, [*tables, (GENERATOR, "real")]), told_by)
 
@@ -142,11 +143,8 @@ def _train_i2i(manifest: Manifest) -> tuple[Options, Options]:
 
 def _export_index(manifest: Manifest) -> tuple[Options, Options]:
     variant = manifest["variant"]
-    return _export(variant["model"], variant["data"], manifest["options"]["top_k"], variant["format"]), {}
-
-
-def _export(model: str, data: str, top_k: int | None = None, form: str = "parquet") -> Options:
-    return {"model": model, "data": data, "top_k": top_k, "formats": [form]}
+    asked = {"model": variant["model"], "data": variant["data"], "formats": [variant["format"]]}
+    return {**asked, **manifest["options"]}, {}
 
 
 TAKEN: Mapping[str, Callable[[Manifest], tuple[Options, Options]]] = {

@@ -13,6 +13,7 @@ from typing import Any
 from llmi2i_cli.choices.formats import AUTO
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.preparation import PrepareOptions
+from llmi2i_cli.choices.rules import RuleOptions
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
@@ -65,6 +66,12 @@ def _prepare(options: Options) -> Options:
     return {**files, "inputs": [Path(path) for path in logs], "options": asked}
 
 
+def _export_index(options: Options) -> Options:
+    rules = RuleOptions.from_manifest(options)
+    others = {name: value for name, value in options.items() if name not in rules.given()}
+    return {**others, "rules": rules}
+
+
 def _synthesize(options: Options) -> Options:
     only_users = options.get("only_users")
     return {**options, "only_users": only_users and Path(only_users)}
@@ -85,5 +92,5 @@ STAGE_FUNCTIONS: Mapping[str, tuple[str, Callable[[Options], Options]]] = {
     "filter": ("llmi2i_cli.stages.filter:filter_candidates", dict),
     "fuse": ("llmi2i_cli.stages.fuse:fuse", dict),
     "train-i2i": ("llmi2i_cli.stages.train_i2i:train_i2i", dict),
-    "export-index": ("llmi2i_cli.stages.export_index:export_index", dict),
+    "export-index": ("llmi2i_cli.stages.export_index:export_index", _export_index),
 }

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llmi2i_cli.choices.rules import NO_RULES, RuleOptions
 from llmi2i_cli.errors import UsageError
+from llmi2i_cli.publishing.rule_files import filling_paths, rule_files
 from llmi2i_cli.runs.manifests import file_digest, verify
 from llmi2i_cli.runs.pipeline import require
 from llmi2i_cli.runs.progress import notice
@@ -21,6 +23,7 @@ def publish_index(
     data: str = "real",
     top_k: int | None = None,
     layout: str = "zset",
+    rules: RuleOptions = NO_RULES,
     name: str | None = None,
     keep_seconds: int = 3600,
     force: bool = False,
@@ -31,6 +34,7 @@ def publish_index(
     ----------
     to : ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``, or ``rediss://`` for TLS
     layout : a row of `choices.redis_layouts`
+    rules : what may be whose neighbour
     name : what all keys begin with; None is ``llmi2i:MODEL-DATA``
     keep_seconds : how long the version that was served is kept
 
@@ -40,19 +44,20 @@ def publish_index(
     ``up_to_date`` (that this very index was served already)
     """
     from llmi2i_cli.artifacts.prepared import read_item_ids
-    from llmi2i_cli.i2i.neighbour_table import read_neighbours
     from llmi2i_cli.publishing.redis_versions import RedisPlace, publish_to_redis
+    from llmi2i_cli.publishing.ruled_neighbours import ruled_neighbours
 
     name = name or f"llmi2i:{model}-{data}"
     if keep_seconds < 1:
         raise UsageError(f"--keep-seconds is at least 1, not {keep_seconds}: readers look up in the former version")
     place = RedisPlace.of(to, name)
-    read = ("prepare/items.parquet", f"i2i/{model}-{data}.parquet")
-    contents = [file_digest(require(workdir, path)) for path in read]
+    read = ("prepare/items.parquet", f"i2i/{model}-{data}.parquet", *filling_paths(rules, data))
+    files = [require(workdir, path) for path in read] + rule_files(workdir, rules)
     verify(workdir, *read)
-    digest = hashlib.blake2b(json.dumps([*contents, top_k, layout]).encode(), digest_size=8).hexdigest()
+    identity = [*map(file_digest, files), rules.given(), top_k, layout]
+    digest = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
     item_ids = read_item_ids(workdir)
-    neighbours = read_neighbours(workdir, model, data, item_ids, top_k=top_k)
+    neighbours = ruled_neighbours(workdir, model, data, item_ids, top_k=top_k, options=rules)
     published = publish_to_redis(
         place, neighbours, item_ids, digest=digest, layout=layout, keep_seconds=keep_seconds, force=force
     )

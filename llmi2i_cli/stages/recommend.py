@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.rules import NO_RULES, RuleOptions
 from llmi2i_cli.errors import InputError, UsageError
 from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.publishing.rule_files import filling_paths
 from llmi2i_cli.runs.manifests import verify
 from llmi2i_cli.runs.progress import notice
 
@@ -38,6 +40,7 @@ def recommend(
     recent: int | None = None,
     decay: float | None = None,
     exclude_seen: bool = True,
+    rules: RuleOptions = NO_RULES,
 ) -> list[dict[str, Any]]:
     """Rank items for histories: sum the neighbours of the recent items, leave out what is in the history.
 
@@ -49,6 +52,7 @@ def recommend(
     recent : M, how many recent items are looked up; None takes what was chosen for this very index (by `evaluate`, or
         where it was refitted from), else 100
     decay : the a-th most recent item (from 0) counts `decay` ** a; None takes what was chosen, else 1
+    rules : what may be whose neighbour, as in `export-index`
 
     Returns
     -------
@@ -66,11 +70,11 @@ def recommend(
     from llmi2i_cli.evaluation.lookups import chosen_lookup
     from llmi2i_cli.evaluation.retrieve import retrieve
     from llmi2i_cli.evaluation.validation import LOOKUP_WITHOUT_VALIDATION
-    from llmi2i_cli.i2i.neighbour_table import read_neighbours
+    from llmi2i_cli.publishing.ruled_neighbours import ruled_neighbours
 
-    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet")
+    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet", *filling_paths(rules, data))
     catalogue = read_catalogue(workdir)
-    neighbours = read_neighbours(workdir, model, data, catalogue.ids)
+    neighbours = ruled_neighbours(workdir, model, data, catalogue.ids, top_k=None, options=rules)
     queries = [Query("", list(items))] if file is None else list(_read_queries(workdir, file))
     histories = _histories(queries, catalogue, strict=file is None)
     exclude = histories if exclude_seen else None
@@ -83,18 +87,24 @@ def recommend(
 
 
 def neighbours_of(
-    workdir: Path, item: str, *, model: str = "swing", data: str = "real", top_n: int = 10
+    workdir: Path,
+    item: str,
+    *,
+    model: str = "swing",
+    data: str = "real",
+    top_n: int = 10,
+    rules: RuleOptions = NO_RULES,
 ) -> list[dict[str, Any]]:
     """An item's neighbours, best first, as ``{"item_id", "title", "score"}``. InputError if the item is unknown."""
     from llmi2i_cli.artifacts.prepared import read_catalogue
-    from llmi2i_cli.i2i.neighbour_table import read_neighbours
+    from llmi2i_cli.publishing.ruled_neighbours import ruled_neighbours
 
-    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet")
+    verify(workdir, "prepare/items.parquet", f"i2i/{model}-{data}.parquet", *filling_paths(rules, data))
     catalogue = read_catalogue(workdir)
     row = _rows_by_id(catalogue).get(item)
     if row is None:
         raise _unknown_item(item)
-    neighbours: Neighbours = read_neighbours(workdir, model, data, catalogue.ids, top_k=top_n)
+    neighbours: Neighbours = ruled_neighbours(workdir, model, data, catalogue.ids, top_k=top_n, options=rules)
     return _items(neighbours.ids[row].tolist(), neighbours.scores[row].tolist(), catalogue)
 
 
