@@ -133,3 +133,27 @@ def prepend(parts, choice):
     first = fused.group_by("user_id", maintain_order=True).first()
     has_some = fused.filter(source="synthetic")["user_id"].unique()
     assert set(first.filter(pl.col("user_id").is_in(has_some.implode()))["source"]) == {"synthetic"}
+
+
+def test_a_form_of_the_index(copy, tmp_path, pipeline):
+    """Item and nearest neighbour, a line each."""
+    copy.add_file(
+        "i2i/nearest_lines.py",
+        """
+def write_nearest(path, neighbours, item_ids):
+    pairs = [(item_ids[row], item_ids[int(best)]) for row, best in enumerate(neighbours.ids[:, 0]) if best >= 0]
+    path.write_text("".join(f"{item} {nearest}\\n" for item, nearest in pairs))
+    return len(pairs)
+""",
+    )
+    copy.add_row(
+        "choices/index_forms.py",
+        '        IndexForm("nearest", "the nearest item", "llmi2i_cli.i2i.nearest_lines:write_nearest"),\n',
+        before='        IndexForm("vespa"',
+    )
+    workdir = tmp_path / "work"
+    shutil.copytree(pipeline, workdir)
+    copy.run("export-index", "--model", "swing", "--data", "fused", "--format", "nearest", "-w", workdir)
+    table = pl.read_parquet(workdir / "i2i/swing-fused.parquet").filter(rank=1)
+    lines = (workdir / "index/swing-fused.nearest").read_text().splitlines()
+    assert lines == [f"{item} {nearest}" for item, nearest, *_ in table.iter_rows()]

@@ -53,5 +53,11 @@ INDEX_FORMS: Mapping[str, IndexForm] = {
             "llmi2i_cli.i2i.served_index:write_served_index",
             "llmi2i_cli.i2i.exported_index:read_mapped",
         ),
+        IndexForm(
+            "elasticsearch",
+            "the body of a bulk request to Elasticsearch or OpenSearch",
+            "llmi2i_cli.i2i.index_lines:write_bulk",
+        ),
+        IndexForm("vespa", "a feed of documents", "llmi2i_cli.i2i.index_lines:write_vespa_feed"),
     )
 }

@@ -145,3 +145,14 @@ def test_rules_that_cannot_be(work, tmp_path, monkeypatch, capsys, options, mess
         assert message in output.err.splitlines()[-1]
         assert output.out == ""
     assert not (work / "index").exists()
+
+
+def test_a_refit_keeps_the_rules(prepared, work, tmp_path):
+    rules = ("--same", "brand", "--deny", prepared / "sold-out.txt", "--fill", "text", "--top-k", 3)
+    assert run("export-index", *rules, "--format", "elasticsearch", "-w", work) == 0
+    assert run("refit", "-w", work, "--to", tmp_path / "serve") == 0
+    lines = (tmp_path / "serve/index/swing-real.elasticsearch").read_text().splitlines()
+    rows = {row["item_id"]: row["neighbour_ids"] for row in map(json.loads, lines[1::2])}
+    assert {len(row) for item, row in rows.items() if item != "i0"} == {3}
+    assert not {other for row in rows.values() for other in row} & {"i0", "i1", "i2"}
+    assert all(number(item) % 2 == number(other) % 2 for item, row in rows.items() for other in row)
