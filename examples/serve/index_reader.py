@@ -87,5 +87,6 @@ class Index:
         """
         bits = (sums.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.int64)
         rounded = (bits + 8) & 0xFFFFFFF0
-        keys = np.where(rounded & 0x80000000, 0xFFFFFFFF - rounded, rounded | 0x80000000)
-        return np.lexsort((self.tie_ranks[items], -keys))
+        ascending = np.where(rounded & 0x80000000, 0xFFFFFFFF - rounded, rounded | 0x80000000)
+        keys = (0xFFFFFFFF - ascending).astype(np.uint64) << 32 | self.tie_ranks[items].astype(np.uint64)
+        return np.argsort(keys)

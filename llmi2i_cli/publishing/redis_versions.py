@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,8 @@ from llmi2i_cli.runs.progress import notice
 PASSWORD_VARIABLE = "REDISCLI_AUTH"  # that redis-cli reads, too
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60
 LOCK_SECONDS = 30
-KEYS_AT_ONCE = 5000
+KEYS_AT_ONCE = 1000
+EXPIRE = "for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end"
 WRITING, SERVED = "writing", "served"
 
 
@@ -181,14 +183,13 @@ def _tidy(place: RedisPlace, served: str, keep_seconds: int) -> None:
 
 
 def _drop(place: RedisPlace, version: str, keep_seconds: int) -> None:
+    """Let a version expire; after 0 seconds it is gone at once. Its name is forgotten last: a killed run's is kept."""
+    expire = place.client.register_script(EXPIRE)
     pattern = re.sub(r"([*?\[\]\\])", r"\\\1", place.prefix(version)) + "*"
-    with place.client.pipeline(transaction=False) as batch:
-        for key in place.client.scan_iter(pattern, count=KEYS_AT_ONCE):
-            batch.expire(key, keep_seconds) if keep_seconds else batch.unlink(key)
-            if len(batch) >= KEYS_AT_ONCE:
-                batch.execute()
-        batch.hdel(place.versions, version)  # last: what is killed before finds it again
-        batch.execute()
+    keys = place.client.scan_iter(pattern, count=KEYS_AT_ONCE)
+    while some := list(islice(keys, KEYS_AT_ONCE)):
+        expire(some, [keep_seconds])
+    place.client.hdel(place.versions, version)
 
 
 @contextmanager
