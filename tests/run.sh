@@ -8,4 +8,5 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+# A process a core, at most four: each makes the shared work directories for itself.
+python -m pytest -n auto --maxprocesses 4 --dist worksteal "$@"

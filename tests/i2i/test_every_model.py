@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import MODELS
+from llmi2i_cli.choices.models import MODELS, parts_of
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.training import Job, train
 
@@ -34,8 +34,8 @@ def model(request: pytest.FixtureRequest) -> Model:
         job = Job(
             histories, top_k=top_k, texts=texts_of(histories), vectors=vectors, generator=GeneratorOfWorlds(vectors)
         )
-        parts = [train(part, job, MODELS[part].complete({})).neighbours for part in ("bm25", "text")]
-        return train(name, replace(job, parts=parts if "parts" in MODELS[name].reads else ()), options).neighbours
+        parts = [train(part, job, MODELS[part].complete({})).neighbours for part, _ in parts_of(name, options, "real")]
+        return train(name, replace(job, parts=parts), options).neighbours
 
     return trained
 
