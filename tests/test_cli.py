@@ -287,3 +287,14 @@ def test_a_reader_that_leaves_early_is_no_crash():
     command = f"{shlex.quote(sys.executable)} -m llmi2i_cli status | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=Path("/"))
     assert done.stderr == ""
+
+
+def test_the_shell_can_complete_commands_and_choices(monkeypatch, capsys):
+    monkeypatch.setenv("_LLMI2I_COMPLETE", "complete_bash")
+    for words, completed in (("llmi2i tra", ["train-i2i"]), ("llmi2i evaluate --split v", ["valid"])):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.split() == completed

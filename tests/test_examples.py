@@ -40,17 +40,21 @@ TARGETS = (
 )
 
 
+# Where a line runs the program: as it is, after a prompt or variables, or in several processes.
+COMMAND = re.compile(r"^\s*(?:\$ )?(?:[A-Z_]+=(?:\$\(\(.*?\)\)|\S*) )*(?:llmi2i|torchrun .*-m llmi2i_cli) ([a-z].*)")
+VARIABLES = {"$model": "bm25", "$log": "real", "$alpha": "4", "$seed": "1", "$i": "1"}
+
+
 def command_lines(path):
-    """Every command line of the program in a script or in README.md, its shell variables filled in."""
+    """Every command line of the program in a script, or in a document's blocks of shell, its variables filled in."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
-        text = "".join(re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    variables = {"$model": "bm25", "$log": "real", "$alpha": "4", "$seed": "1"}
-    for line in text.splitlines():
-        if line.strip().startswith("llmi2i "):
-            words = shlex.split(line, comments=True)[1:]
+        text = "".join(re.findall(r"^```(?:bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    for line in text.replace("\\\n", " ").splitlines():
+        if found := COMMAND.search(line):
+            words = shlex.split(found[1].removesuffix("&"), comments=True)
             words = [word for word in words if not word.startswith("${")]  # arrays of further options
-            yield [re.sub(r"\$\w+", lambda name: variables.get(name[0], "x"), word) for word in words]
+            yield [re.sub(r"\$\w+", lambda name: VARIABLES.get(name[0], "x"), word) for word in words]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +71,35 @@ def command_lines(path):
 def test_every_command_line_parses(name, stages):
     lines = list(command_lines(ROOT / name))
     assert {line[0] for line in lines} >= set(stages)
+    check(lines)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "examples" / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_every_command_line_of_the_documentation_parses(page):
+    check(command_lines(page))
+
+
+def check(lines):
     for command, *arguments in lines:
-        COMMANDS[command].make_context(command, arguments)  # raises for what is no argument or option of the command
+        COMMANDS[command].make_context(
+            command, arguments
+        )  # raises for what is not an argument or option of the command
+
+
+def test_command_lines_are_found_wherever_a_block_has_them(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "llmi2i in a sentence\n```bash\nfor i in 1 2; do\n    A=$((i - 1)) llmi2i synthesize --shard $i &\ndone\n"
+        "llmi2i fuse \\\n    -w work  # joins\ntorchrun --standalone -m llmi2i_cli sft-gen\nllmi2i --help\n```\n"
+        "```console\n$ llmi2i status\nllmi2i prints this\n```\n"
+    )
+    assert list(command_lines(page)) == [
+        ["synthesize", "--shard", "1"],
+        ["fuse", "-w", "work"],
+        ["sft-gen"],
+        ["status"],
+        ["prints", "this"],
+    ]
 
 
 @pytest.fixture

@@ -31,7 +31,6 @@ app = typer.Typer(
     help="Better item-to-item recommenders from the same log: one LLM generates interactions, another keeps the good.",
     epilog="Stages run in the order above, on files in --workdir. Each does nothing when its result is up to date.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

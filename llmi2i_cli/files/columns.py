@@ -17,6 +17,7 @@ class Column:
     low, high : bounds of a number, which may be reached
     values : all that a text may be; empty: anything
     nullable : a value may be missing
+    about : what a value means, in a few words
     """
 
     dtype: pl.DataType | type[pl.DataType]
@@ -24,6 +25,7 @@ class Column:
     high: float | None = None
     values: tuple[str, ...] = ()
     nullable: bool = False
+    about: str = ""
 
     @property
     def says(self) -> str:

@@ -1,0 +1,51 @@
+"""The documentation in examples/docs: it builds without a warning, and says what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sphinx.cmd.build import build_main
+
+from tests.reference import DOCS, PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_is_made_from_the_program_is_up_to_date(name):
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run `python -m tests.reference --write`"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The documentation as HTML, in which every warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    arguments = ["-W", "--keep-going", "-q", "-b", "html", "-d", folder / "doctrees", DOCS, folder / "html"]
+    assert build_main([str(argument) for argument in arguments]) == 0
+    return folder / "html"
+
+
+def test_every_page_becomes_html_that_loads_nothing_from_the_network(site):
+    pages = {path.stem for path in DOCS.glob("*.md")}
+    assert {path.stem for path in site.glob("*.html")} >= pages
+    for page in pages:
+        text = (site / f"{page}.html").read_text(encoding="utf-8")
+        assert not re.findall(r"<(?:script|img|iframe)[^>]*src=\"(?:https?:)?//", text)
+        assert not re.findall(r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(?:https?:)?//", text)
+
+
+def test_formulas_are_mathml(site):
+    text = (site / "method.html").read_text(encoding="utf-8")
+    assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in text
+    assert "math notranslate" not in text
+
+
+SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SNIPPETS = [(path.stem, snippet) for path in sorted(DOCS.glob("*.md")) for snippet in SNIPPET.findall(path.read_text())]
+
+
+@pytest.mark.parametrize(("page", "snippet"), SNIPPETS, ids=[page for page, _ in SNIPPETS])
+def test_snippets_of_python_run(page, snippet, pipeline, tmp_path, monkeypatch):
+    (tmp_path / "work").symlink_to(pipeline)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, f"{page}.md", "exec"), {})
