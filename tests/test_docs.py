@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from sphinx.cmd.build import build_main
@@ -16,25 +15,16 @@ def test_a_page_that_is_made_from_the_program_is_up_to_date(name):
     assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run `python -m tests.reference --write`"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """The documentation as HTML, in which every warning is an error."""
-    folder = tmp_path_factory.mktemp("site")
-    arguments = ["-W", "--keep-going", "-q", "-b", "html", "-d", folder / "doctrees", DOCS, folder / "html"]
+def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
+    site = tmp_path / "html"
+    arguments = ["-W", "--keep-going", "-q", "-b", "html", "-d", tmp_path / "doctrees", DOCS, site]
     assert build_main([str(argument) for argument in arguments]) == 0
-    return folder / "html"
-
-
-def test_every_page_becomes_html_that_loads_nothing_from_the_network(site):
     pages = {path.stem for path in DOCS.glob("*.md")}
     assert {path.stem for path in site.glob("*.html")} >= pages
     for page in pages:
         text = (site / f"{page}.html").read_text(encoding="utf-8")
         assert not re.findall(r"<(?:script|img|iframe)[^>]*src=\"(?:https?:)?//", text)
         assert not re.findall(r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(?:https?:)?//", text)
-
-
-def test_formulas_are_mathml(site):
     text = (site / "method.html").read_text(encoding="utf-8")
     assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in text
     assert "math notranslate" not in text
