@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
+import polars as pl
 import pytest
 import redis
 
 from llmi2i_cli.artifacts.prepared import read_histories, read_item_ids
 from llmi2i_cli.files.atomic import put_in_place
+from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.served_index import write_served_index
 from tests.conftest import run
 from tests.redis_server import redis_server
 from tests.stages.shop import answer, prepare_shop
@@ -65,6 +69,16 @@ def test_the_reader_ranks_as_the_program_does(work, monkeypatch, capsys, decay):
 
 
 PACKAGES = {"index_reader": {"numpy"}, "http_service": {"index_reader"}, "redis_reader": set()}
+
+
+def test_items_without_neighbours_lead_nowhere(tmp_path, monkeypatch):
+    ids = pl.Series("item_id", ["a", "b", "c"])
+    neighbours = Neighbours(np.array([[-1, -1], [2, -1], [1, 0]], np.int32), np.ones((3, 2), np.float32))
+    write_served_index(tmp_path / "index.mmap", neighbours, ids)
+    index = example(monkeypatch, "index_reader").Index(tmp_path / "index.mmap")
+    assert index.recommend(["a"]) == index.neighbours("a") == []
+    assert index.recommend(["a", "c"]) == [("b", 1.0)]
+    assert index.recommend(["b", "c"]) == [("a", 1.0)]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -72,10 +72,15 @@ class Index:
         found = self.records[rows]
         ids, weights = found["ids"].ravel(), decay ** np.arange(len(rows))[::-1]
         weighted = (found["scores"] * weights[:, None]).ravel()
-        keep = ids != EMPTY
-        items, place = np.unique(ids[keep], return_inverse=True)
-        sums = np.bincount(place, weighted[keep], len(items))
-        new = ~np.isin(items, rows)
+        order = np.argsort(ids, kind="stable")
+        ids, weighted = ids[order], weighted[order]
+        starts = np.flatnonzero(np.diff(ids, prepend=EMPTY))  # of each item; padding stands before the first
+        if not len(starts):
+            return []
+        items, sums = ids[starts], np.add.reduceat(weighted, starts)
+        new = np.ones(len(items), bool)
+        places = np.searchsorted(items, rows)
+        new[places[items.take(places, mode="clip") == rows]] = False
         items, sums = items[new], sums[new]
         best = self._order(items, sums)[:n]
         return [(self.id_of(items[k]), float(np.float32(sums[k]))) for k in best]
