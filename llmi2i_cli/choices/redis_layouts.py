@@ -14,7 +14,7 @@ class RedisLayout:
     ----------
     name : as in ``--layout NAME``
     about : how the neighbours of an item stand in Redis, in a few words
-    encode : dotted path of the function that makes an item's command, see `publishing.redis_commands`
+    encode : dotted path of the function that returns its `publishing.redis_commands.Encoding`
     separators : what no item id may hold
     """
 

@@ -1,12 +1,12 @@
-"""An index as Redis commands, thousands at a time: one command writes all that there is of an item.
+"""An index as Redis commands, thousands of items at a time.
 
-A layout is a function that returns two expressions, and a row in `choices.redis_layouts`: what is made of a neighbour
-(columns neighbour_id and score), and the command of an item (columns key and element, the list of the former).
+A layout is a function that returns an `Encoding`, and a row in `choices.redis_layouts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -22,17 +22,35 @@ ID, SCORE = pl.col("neighbour_id"), pl.col("score").cast(pl.String)  # the short
 ELEMENTS = pl.col("element").list
 
 
-def sorted_set() -> tuple[pl.Expr, pl.Expr]:
-    """``ZADD key score id score id ...``."""
+@dataclass(frozen=True)
+class Encoding:
+    """How items become commands.
+
+    Attributes
+    ----------
+    element : what is made of a neighbour, of the columns neighbour_id and score
+    encode : from items, the columns key and element (a list), to commands and how many they are
+    """
+
+    element: pl.Expr
+    encode: Callable[[pl.DataFrame], tuple[bytes, int]]
+
+
+def sorted_set() -> Encoding:
+    """``ZADD key score id score id ...``, a command per item."""
     n_arguments = 2 + 2 * ELEMENTS.len()
     command = pl.format("*{}\r\n$4\r\nZADD\r\n{}{}", n_arguments, _argument(pl.col("key")), ELEMENTS.join(""))
-    return _argument(SCORE) + _argument(ID), command
+    return Encoding(_argument(SCORE) + _argument(ID), lambda items: (_joined(items, command), len(items)))
 
 
-def text_list() -> tuple[pl.Expr, pl.Expr]:
-    """``SET key id:score,id:score,...``."""
-    command = pl.format("*3\r\n$3\r\nSET\r\n{}{}", _argument(pl.col("key")), _argument(ELEMENTS.join(",")))
-    return pl.format("{}:{}", ID, SCORE), command
+def text_list() -> Encoding:
+    """``MSET key id:score,id:score,... key ...``, one command for all the items."""
+    arguments = _argument(pl.col("key")) + _argument(ELEMENTS.join(","))
+
+    def encode(items: pl.DataFrame) -> tuple[bytes, int]:
+        return b"*%d\r\n$4\r\nMSET\r\n" % (1 + 2 * len(items)) + _joined(items, arguments), 1
+
+    return Encoding(pl.format("{}:{}", ID, SCORE), encode)
 
 
 def commands(layout: str, prefix: str, neighbours: Neighbours, item_ids: pl.Series) -> Iterator[tuple[bytes, int]]:
@@ -44,11 +62,11 @@ def commands(layout: str, prefix: str, neighbours: Neighbours, item_ids: pl.Seri
     prefix : of each key, before the item's id
     item_ids : String (n_items,), the catalogue in the order of the indices
     """
-    element, command = load(REDIS_LAYOUTS[layout].encode)()
-    for block in neighbour_lists(neighbours, item_ids, [element.alias("element")], NEIGHBOURS_AT_ONCE):
-        filled = block.filter(ELEMENTS.len() > 0).with_columns(key=prefix + pl.col("item_id"))
-        if len(filled):
-            yield filled.select(command.str.join("")).item().encode(), len(filled)
+    encoding: Encoding = load(REDIS_LAYOUTS[layout].encode)()
+    for block in neighbour_lists(neighbours, item_ids, [encoding.element.alias("element")], NEIGHBOURS_AT_ONCE):
+        items = block.filter(ELEMENTS.len() > 0).with_columns(key=prefix + pl.col("item_id"))
+        if len(items):
+            yield encoding.encode(items)
 
 
 def check_ids(layout: str, item_ids: pl.Series) -> None:
@@ -65,3 +83,8 @@ def check_ids(layout: str, item_ids: pl.Series) -> None:
 def _argument(text: pl.Expr) -> pl.Expr:
     """A text as an argument in Redis's protocol (RESP)."""
     return pl.format("${}\r\n{}\r\n", text.str.len_bytes(), text)
+
+
+def _joined(items: pl.DataFrame, text: pl.Expr) -> bytes:
+    joined: str = items.select(text.str.join("")).item()
+    return joined.encode()

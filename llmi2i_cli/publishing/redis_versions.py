@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from llmi2i_cli.errors import OutputError, UsageError
-from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.publishing.redis_commands import check_ids, commands
 from llmi2i_cli.runs.progress import notice
 
@@ -124,29 +124,28 @@ def publish_to_redis(
         version = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**9:09d}-{digest}"
         place.client.hset(place.versions, version, WRITING)
         try:
-            n_keys = _write(place, commands(layout, place.prefix(version), neighbours, item_ids), lock)
+            _write(place, commands(layout, place.prefix(version), neighbours, item_ids), lock)
             _switch(place, version, lock)
         except BaseException:
             _give_up(place, version)
             raise
         _tidy(place, version, keep_seconds)
-    return {"version": version, "keys": n_keys, "up_to_date": False}
+    return {"version": version, "keys": int((neighbours.ids != EMPTY).any(axis=1).sum()), "up_to_date": False}
 
 
-def _write(place: RedisPlace, batches: Iterator[tuple[bytes, int]], lock: Any) -> int:
-    """Send encoded commands, each batch while Redis works on the one before; returns how many were answered."""
+def _write(place: RedisPlace, batches: Iterator[tuple[bytes, int]], lock: Any) -> None:
+    """Send encoded commands, each batch while Redis works on the one before, and hear the answer to each."""
     connection = place.client.connection_pool.get_connection()
-    answered = waiting = 0
+    waiting = 0
     try:
-        for encoded, n in batches:
+        for encoded, n_commands in batches:
             connection.send_packed_command([encoded])
             for _ in range(waiting):
                 connection.read_response()
-            answered, waiting = answered + waiting, n
+            waiting = n_commands
             lock.reacquire()
         for _ in range(waiting):
             connection.read_response()
-        return answered + waiting
     except BaseException:
         connection.disconnect()  # answers are still on their way
         raise

@@ -30,14 +30,16 @@ def plainly(*commands_: list[str]) -> bytes:
     ("layout", "expected"),
     [
         ("zset", [["ZADD", "n:é", "0.5", "10", "1e-7", "b"], ["ZADD", "n:10", "0.1", "é"]]),
-        ("list", [["SET", "n:é", "10:0.5,b:1e-7"], ["SET", "n:10", "é:0.1"]]),
+        ("list", [["MSET", "n:é", "10:0.5,b:1e-7"], ["MSET", "n:10", "é:0.1"]]),
     ],
 )
-def test_a_command_per_item_with_neighbours(monkeypatch, layout, expected, at_once):
+def test_commands_are_of_the_items_with_neighbours(monkeypatch, layout, expected, at_once):
     monkeypatch.setattr(redis_commands, "NEIGHBOURS_AT_ONCE", at_once)
     encoded = list(commands(layout, "n:", NEIGHBOURS, ITEM_IDS))
+    if layout == "list" and at_once > 1:  # one command sets all of them
+        expected = [["MSET", *expected[0][1:], *expected[1][1:]]]
     assert b"".join(text for text, _ in encoded) == plainly(*expected)
-    assert [n for _, n in encoded] == ([1, 1] if at_once == 1 else [2])
+    assert sum(n for _, n in encoded) == len(expected)
 
 
 @pytest.mark.parametrize("wrong", ["a:b", "a,b"])
