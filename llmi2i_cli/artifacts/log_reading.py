@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.indices import foreign, with_index
-from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact, table_of
+from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact
 
 ROWS_AT_ONCE = 1 << 18
 
@@ -38,7 +38,7 @@ def read_log(
     """
     most = n_rows(workdir, path)
     users, items = np.empty(most, np.int32), np.empty(most, np.int32)  # what is not written to takes no memory
-    weights = np.empty(most, np.float32) if "weight" in table_of(path).schema else None
+    weights = np.empty(most, np.float32) if "weight" in scan_artifact(workdir, path).collect_schema() else None
     n = 0
     for rows in _coded_parts(workdir, path, user_ids, item_ids, splits):
         part = slice(n, n + len(rows))
@@ -58,7 +58,8 @@ def _coded_parts(
     workdir: Path, path: str, user_ids: pl.Series, item_ids: pl.Series, splits: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
     """The rows that `read_log` reads, some at a time, with the columns user and item, the indices."""
-    columns = [name for name in ("user_id", "item_id", "split", "weight") if name in table_of(path).schema]
+    found = scan_artifact(workdir, path).collect_schema()
+    columns = [name for name in ("user_id", "item_id", "split", "weight") if name in found]
     lookup = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
     last_user = 0
     for rows in log_parts(workdir, path, columns):

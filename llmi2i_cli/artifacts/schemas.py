@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +44,7 @@ def _schema(*names: str) -> Schema:
 
 
 INTERACTIONS = _schema("user_id", "item_id", "timestamp", "split")
+WEIGHTED = _schema("weight")  # of the real interactions, where the log was prepared with weights; without it each is 1
 ITEMS = _schema("item_id", "title", "text", "train_count", "is_long_tail", "is_train_tail")
 USERS = _schema("user_id", "train_count", "profile")
 CANDIDATES = _schema("user_id", "item_id", "rank", "logprob")
@@ -53,15 +54,21 @@ FUSED = _schema("user_id", "item_id", "timestamp", "source", "weight", "origin_u
 NEIGHBOURS = _schema("item_id", "neighbour_id", "rank", "score")
 
 
+def interactions_schema(columns: Collection[str]) -> Schema:
+    """Of prepared interactions with these columns, some of which may be none of the table's."""
+    return {**INTERACTIONS, **{name: dtype for name, dtype in WEIGHTED.items() if name in columns}}
+
+
 class Table(NamedTuple):
-    """A table's columns, and those of them that no two rows share."""
+    """A table's columns, those of them that no two rows share, and further ones that it may have."""
 
     schema: Schema
     key: tuple[str, ...] = ()
+    optional: Schema = {}  # noqa: RUF012 (never written to)
 
 
 TABLES: Mapping[str, Table] = {
-    "prepare/interactions.parquet": Table(INTERACTIONS),
+    "prepare/interactions.parquet": Table(INTERACTIONS, optional=WEIGHTED),
     "prepare/items.parquet": Table(ITEMS, key=("item_id",)),
     "prepare/users.parquet": Table(USERS, key=("user_id",)),
     "synthesize/candidates.parquet": Table(CANDIDATES, key=("user_id", "item_id")),
@@ -81,9 +88,12 @@ def table_of(path: str) -> Table:
 def scan_artifact(workdir: Path, path: str) -> pl.LazyFrame:
     """A lazy artifact by its path in the work directory, e.g. ``"prepare/items.parquet"``, its columns checked.
 
+    It has the optional columns that the file has.
+
     `collect_artifact` reads what is asked of it, and checks the values.
     """
-    return scan_table(require(workdir, path), table_of(path).schema, _remedy(workdir, path))
+    table = table_of(path)
+    return scan_table(require(workdir, path), table.schema, _remedy(workdir, path), optional=table.optional)
 
 
 def collect_artifact(frame: pl.LazyFrame, workdir: Path, path: str) -> pl.DataFrame:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from llmi2i_cli.choices.formats import AUTO, FORMATS
-from llmi2i_cli.choices.options import LARGEST_SEED, SEED_HELP, as_given, check_bounds, option
+from llmi2i_cli.choices.options import LARGEST_SEED, SEED_HELP, as_given, check_bounds, option, spelled
 from llmi2i_cli.errors import UsageError
 
 Unit = Literal["s", "ms", "us", "ns"]
@@ -28,25 +29,56 @@ class ReadOptions:
     item_column: str | None = option(None, "Column of item ids; by default item_id or the like.")
     time_column: str | None = option(None, "Column of times; by default timestamp or the like.")
     time_unit: Literal["auto", Unit] = option(
-        "auto", "What numeric times count since 1970, for last-day; auto tells it by their size."
+        "auto", "What numeric times count since 1970, where days matter; auto tells it by their size."
     )
+    event_column: str | None = option(None, "Column of events (view, buy), for --event-weight and --target-event.")
+    event_weight: tuple[str, ...] = option(
+        (), "EVENT=WEIGHT: what an interaction counts by its event; 0 leaves it out. Repeatable: all events need one."
+    )
+    weight_column: str | None = option(None, "Column of numbers that interactions count; 0 leaves one out.")
+    min_rating: float | None = option(None, "Interactions with a lower rating are left out.")
+    rating_column: str | None = option(None, "Column of ratings, for --min-rating; by default rating or the like.")
     bucket_mib: int = option(512, "MiB of text worked on at a time; lower it when memory is short.", min=1)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are named."""
-        return tuple(name for name in (self.user_column, self.item_column, self.time_column) if name is not None)
+    def event_weights(self) -> dict[str, float]:
+        """Weight by event. UsageError for what is not ``EVENT=WEIGHT``, or an event twice."""
+        weights: dict[str, float] = {}
+        for given in self.event_weight:
+            event, _, weight = given.rpartition("=")
+            try:
+                number = float(weight)
+            except ValueError:
+                number = math.nan
+            if not event or not 0 <= number < math.inf:
+                raise UsageError(f"--event-weight is EVENT=WEIGHT with a number of at least 0, not {given!r}")
+            if event in weights:
+                raise UsageError(f"--event-weight tells two weights of {event!r}")
+            weights[event] = number
+        return weights
+
+    @property
+    def are_weighted(self) -> bool:
+        """Whether interactions have weights other than 1."""
+        return bool(self.event_weight or self.weight_column)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CleanOptions:
-    """What leaves the log: the minima of the k-core (0 and 1 keep everything) and the cap of a user's history."""
+    """What leaves the log: by its time, by the minima of the k-core (0 and 1 keep everything), by a history's cap."""
 
+    since: str | None = option(None, "Interactions from this time on alone: a date (UTC) or a number as the log has.")
+    until: str | None = option(None, "Interactions before this time alone: a date (UTC) or a number as the log has.")
+    days: int | None = option(None, "Interactions of this many days before --until, or up to the latest, alone.", min=1)
     min_user_items: int = option(0, "k-core: different items a user has at least.", min=0)
     min_item_users: int = option(
         0, "k-core: different users an item has at least; items of the catalogue with fewer leave, too.", min=0
     )
     max_user_items: int = option(1000, "Most recent interactions kept of a user.", min=1)
+
+    @property
+    def has_window(self) -> bool:
+        return not (self.since is self.until is self.days is None)
 
     @property
     def has_core(self) -> bool:
@@ -64,6 +96,12 @@ class SplitOptions:
         "train", "Train takes in all up to this split: valid leaves test held out, test leaves nothing."
     )
     eval_users: int | None = option(None, "Held-out interactions of this many random users a day, for last-day.", min=1)
+    split_column: str | None = option(
+        None, "Column of your own split (train, valid, test), in the place of --split; what is test is test alone."
+    )
+    target_event: tuple[str, ...] = option(
+        (), "Hold out interactions with this event of --event-column alone. Repeatable."
+    )
     seed: int = option(42, SEED_HELP, min=0, max=LARGEST_SEED)
 
 
@@ -97,7 +135,7 @@ class PrepareOptions:
         """
         return cls(
             **{
-                step: kind(**{each.name: given[each.name] for each in fields(kind) if each.name in given})
+                step: kind(**{each.name: _hashable(given[each.name]) for each in fields(kind) if each.name in given})
                 for step, kind in STEPS.items()
             }
         )
@@ -106,17 +144,55 @@ class PrepareOptions:
         """All options by name, as a manifest lists them."""
         return {name: value for step in STEPS for name, value in as_given(getattr(self, step)).items()}
 
+    @property
+    def named_columns(self) -> dict[str, str]:
+        """The columns of logs that are named, by option."""
+        return {spelled(name): value for name, value in self.flat().items() if name.endswith("_column") and value}
+
     def check(self) -> None:
         """UsageError for an option out of its bounds, or options that contradict each other."""
         for step in STEPS:
             check_bounds(getattr(self, step))
-        if self.split.split != "last-day" and self.split.eval_users is not None:
+        read, clean, split = self.read, self.clean, self.split
+        if split.split != "last-day" and split.eval_users is not None:
             raise UsageError("--eval-users samples users for --split last-day; leave it out, or split so")
-        if self.split.split != "last-day" and self.read.time_unit != "auto":
-            raise UsageError("--time-unit matters for --split last-day alone; leave it out, or split so")
-        named = self.read.columns
-        if len(set(named)) < len(named):
-            raise UsageError(f"two of --user-column, --item-column and --time-column name {named[0]!r}")
+        if split.split != "last-day" and not clean.has_window and read.time_unit != "auto":
+            raise UsageError(
+                "--time-unit matters for --split last-day, --since, --until and --days alone: leave it out"
+            )
+        if clean.since is not None and clean.days is not None:
+            raise UsageError("--since and --days both say where the log begins: leave out one of them")
+        if read.rating_column is not None and read.min_rating is None:
+            raise UsageError("--rating-column is for --min-rating: add it, or leave the column out")
+        if split.split_column is not None and split.split != "leave-last-two":
+            raise UsageError(f"--split-column stands in the place of --split {split.split}: leave out one of them")
+        self._check_events()
+        self._check_columns()
+
+    def _check_events(self) -> None:
+        weights, targets = self.read.event_weights, self.split.target_event
+        asking = "--event-weight" if weights else "--target-event" if targets else None
+        if self.read.event_column is None and asking:
+            raise UsageError(f"{asking} needs the column of the events: name it with --event-column")
+        if self.read.event_column is not None and not asking:
+            raise UsageError("--event-column is for --event-weight or --target-event: add one, or leave it out")
+        left_out = next((event for event in targets if weights and not weights.get(event)), None)
+        if left_out is not None:
+            raise UsageError(f"--target-event {left_out} is left out of the log: give it an --event-weight above 0")
+
+    def _check_columns(self) -> None:
+        """No column is two things at once."""
+        options_of: dict[str, list[str]] = {}
+        for asked_by, column in self.named_columns.items():
+            options_of.setdefault(column, []).append(asked_by)
+        for column, options in options_of.items():
+            if len(options) > 1:
+                raise UsageError(f"{' and '.join(options)} name the same column {column!r}")
+
+
+def _hashable(value: Any) -> Any:
+    """JSON and the command line have lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 STEPS: Mapping[str, type] = {"read": ReadOptions, "clean": CleanOptions, "split": SplitOptions, "tail": TailOptions}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
@@ -47,6 +47,8 @@ def _with(command: Command, made: list[inspect.Parameter]) -> Command:
 
 
 def _parameter(name: str, kind: Any, default: Any, about: Declared) -> inspect.Parameter:
+    if get_origin(kind) is tuple:  # repeatable
+        kind, default = list[get_args(kind)[0]], list(default)  # type: ignore[misc]
     bounds: dict[str, Any] = {}
     if about.min is not None or about.max is not None:
         bounds = {"min": about.min, "max": about.max}

@@ -26,6 +26,13 @@ def prepare(
     users: Annotated[
         list[Path] | None, typer.Option(help="Users: user_id and profile, or any columns, any format. Repeatable.")
     ] = None,
+    valid: Annotated[
+        list[Path] | None,
+        typer.Option(help="Log that is held out for validation; INPUT is for training. Repeatable."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None, typer.Option(help="Log that is held out as test; INPUT is for training. Repeatable.")
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
     **options: Any,
@@ -39,6 +46,8 @@ def prepare(
     summary = prepare(
         inputs,
         workdir=workdir,
+        valid=valid or (),
+        test=test or (),
         items=items or (),
         users=users or (),
         options=PrepareOptions.from_flat(options),

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from llmi2i_cli.choices.preparation import CleanOptions
 from llmi2i_cli.data.buckets import read_bucket, write_buckets
 from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
+from llmi2i_cli.data.window import Window
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.files.tables import write_table
@@ -36,8 +38,9 @@ class BucketedLog:
     Call `cut` for each input file, `clean`, then `find_core`; after that `bucket` gives each bucket's final log.
     """
 
-    def __init__(self, folder: Path, n_buckets: int, options: CleanOptions) -> None:
-        self.folder, self.n_buckets, self.options = folder, n_buckets, options
+    def __init__(self, folder: Path, n_buckets: int, options: CleanOptions, schema: Mapping[str, Any]) -> None:
+        """`schema` has the columns of the chunks that `cut` gets, see `interactions.LogReader`."""
+        self.folder, self.n_buckets, self.options, self.schema = folder, n_buckets, options, schema
         self.core_items: pl.Series | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -60,17 +63,24 @@ class BucketedLog:
             write_json(done, {"n_rows": n_rows, "latest": latest})
         return CutFile(**json.loads(done.read_text()))
 
-    def clean(self, n_files: int, on_bucket: Callable[[], None]) -> None:
-        """Order and dedupe each bucket; the cut files go when all are done."""
+    def clean(self, n_files: int, window: Window | None, on_bucket: Callable[[], None]) -> None:
+        """Order and dedupe what of each bucket lies in the window; the cut files go when all are done.
+
+        Raises
+        ------
+        InputError : no interaction lies in the window
+        """
         folders = [self._cut_folder(number) for number in range(n_files)]
         for bucket in range(self.n_buckets):
             target = self._clean_file(bucket)
             if not target.exists():
                 rows = read_bucket(folders, bucket)
                 if rows is None:
-                    rows = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64})
-                write_table(order_and_dedupe(rows), target)
+                    rows = pl.DataFrame(schema=dict(self.schema))
+                write_table(order_and_dedupe(rows if window is None else window.keep(rows)), target)
             on_bucket()
+        if window is not None and self._count_clean() == 0:
+            raise window.nothing_left()
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from llmi2i_cli.data.columns import ITEM_NAMES, TITLE_NAMES, pick_column, require_column
 from llmi2i_cli.data.formats import open_catalogue
-from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.json_lines import JsonLinesFile
 from llmi2i_cli.data.plain_text import describe, plain
 from llmi2i_cli.data.table_file import LINE, TableFile
+from llmi2i_cli.data.values import ids
 
 SCHEMA = {"item_id": pl.String, "title": pl.String, "text": pl.String}
 CHUNK_ROWS = 100_000

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import polars as pl
 
+from llmi2i_cli.data.splits import SPLITS
+
 
 def order_and_dedupe(rows: pl.DataFrame) -> pl.DataFrame:
     """Group interactions by user (sorted by id), oldest first, and drop exact duplicates (user, item, time).
 
-    Rows of equal time keep their order; of duplicates the first stays. Rows without a time get their place among the
-    user's rows, 0, 1, 2, ..., as timestamp.
+    Rows of equal time keep their order. Of duplicates the first stays, with the greatest of their weights, the latest of
+    their splits (what is test for somebody is not trained on), and as a target if one of them is. Rows without a time
+    get their place among the user's rows, 0, 1, 2, ..., as timestamp.
 
     Parameters
     ----------
-    rows : user_id, item_id, timestamp (null everywhere or nowhere), in the order of the input
+    rows : user_id, item_id, timestamp (null everywhere or nowhere) and what `interactions.LogReader` adds, in the order
+        of the input
     """
     if rows["timestamp"].null_count():
         place = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
@@ -29,7 +33,28 @@ def _without_duplicates(ordered: pl.DataFrame) -> pl.DataFrame:
     as_before = pl.all_horizontal(pl.col(key) == pl.col(key).shift() for key in ("user", "timestamp"))
     tied = ordered.with_row_index("row").filter((as_before | as_before.shift(-1)).fill_null(False))
     again = tied.filter(~pl.struct("user", "timestamp", "item_id").is_first_distinct())["row"]
-    return ordered.filter(~pl.int_range(pl.len()).is_in(again.implode())) if len(again) else ordered
+    if again.is_empty():
+        return ordered
+    return _merged(ordered, tied).filter(~pl.int_range(pl.len()).is_in(again.implode()))
+
+
+def _merged(ordered: pl.DataFrame, tied: pl.DataFrame) -> pl.DataFrame:
+    """`ordered`, with what is told of duplicates among the `tied` rows put together in the first of them."""
+    merge = {
+        "weight": pl.col("weight").max(),
+        "split": pl.col("split").cast(pl.Enum(SPLITS)).max().cast(pl.String),
+        "is_target": pl.col("is_target").any(),
+    }
+    told = [name for name in merge if name in ordered.columns]
+    if not told:
+        return ordered
+    firsts = tied.group_by("user", "timestamp", "item_id").agg(pl.col("row").first(), *(merge[name] for name in told))
+    joined = ordered.with_row_index("row").join(
+        firsts.select("row", *told), on="row", how="left", maintain_order="left", suffix="_merged"
+    )
+    return joined.select(
+        pl.coalesce(f"{name}_merged", name).alias(name) if name in told else name for name in ordered.columns
+    )
 
 
 def degrees(log: pl.DataFrame) -> pl.DataFrame:

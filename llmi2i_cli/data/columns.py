@@ -12,6 +12,7 @@ USER_NAMES = ("user_id", "user", "reviewerID", "uid", "visitor_id", "customer_id
 ITEM_NAMES = ("item_id", "item", "parent_asin", "asin", "iid", "product_id", "article_id", "movie_id", "video_id")
 TIME_NAMES = ("timestamp", "time", "unixReviewTime", "ts", "datetime", "date", "event_time", "time_ms", "t_dat")
 TITLE_NAMES = ("title", "item_name", "product_name", "prod_name", "product_title", "movie_title", "name")
+RATING_NAMES = ("rating", "overall", "stars", "score")
 PROFILE_NAMES = ("profile",)
 
 

@@ -53,8 +53,9 @@ class Logs:
 def _read_confidences(workdir: Path) -> NDArray[np.float32]:
     """The confidence of each train interaction. ArtifactError if another log was judged."""
     verdicts = read_artifact(workdir, "filter/scored-real.parquet")
-    train = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").drop("split")
-    if not verdicts.select(train.columns).equals(train):
+    judged = ("user_id", "item_id", "timestamp")
+    train = read_artifact(workdir, "prepare/interactions.parquet").filter(split="train").select(judged)
+    if not verdicts.select(judged).equals(train):
         raise ArtifactError(
             f"{workdir}/filter/scored-real.parquet judges another log than {workdir}/prepare: "
             f"run `llmi2i filter --include-real -w {workdir}` again"

@@ -5,47 +5,81 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmi2i_cli.choices.formats import AUTO, FORMATS, InputFormat
-from llmi2i_cli.choices.preparation import PrepareOptions
+from llmi2i_cli.choices.preparation import PrepareOptions, Split
 from llmi2i_cli.data.formats import resolve_formats
 from llmi2i_cli.data.inputs import Inputs, expand_inputs, sort_inputs
 from llmi2i_cli.errors import UsageError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The paths that a run was given: files, and directories of them.
+
+    Attributes
+    ----------
+    inputs : logs; where there is `valid` or `test`, for training alone
+    valid, test : logs that are held out
+    items, users : catalogues and profiles, in any format with named columns
+    """
+
+    inputs: Sequence[Path]
+    valid: Sequence[Path] = ()
+    test: Sequence[Path] = ()
+    items: Sequence[Path] = ()
+    users: Sequence[Path] = ()
+
+
+class LogFile(NamedTuple):
+    """A log file; `split` is what its interactions are, where some files are given to be held out."""
+
+    path: Path
+    form: InputFormat
+    split: Split = "train"
+
+
 @dataclass(frozen=True)
 class Gathered:
-    """The files of a run, each in the order in which it is read.
+    """The files of a run, each in the order in which it is read: logs to be held out follow those for training.
 
     Attributes
     ----------
     notices : lines that say what became of the files that lay beside the logs
     """
 
-    logs: Sequence[tuple[Path, InputFormat]]
+    logs: Sequence[LogFile]
     items: Sequence[Path]
     users: Sequence[Path]
     notices: Sequence[str]
 
     @property
     def files(self) -> list[Path]:
-        return [*(path for path, _ in self.logs), *self.items, *self.users]
+        return [*(file.path for file in self.logs), *self.items, *self.users]
+
+    @property
+    def has_split_files(self) -> bool:
+        """Whether files tell what is held out."""
+        return any(file.split != "train" for file in self.logs)
 
     def as_json(self) -> dict[str, Any]:
         """What a manifest lists of them; their order decides about rows of equal time."""
         return {
-            "logs": [(str(path.resolve()), form.name) for path, form in self.logs],
+            **{name: self._logs_of(split) for name, split in (("logs", "train"), ("valid", "valid"), ("test", "test"))},
             "items": [str(path.resolve()) for path in self.items],
             "users": [str(path.resolve()) for path in self.users],
         }
 
+    def _logs_of(self, split: str) -> list[tuple[str, str]]:
+        return [(str(file.path.resolve()), file.form.name) for file in self.logs if file.split == split]
 
-def gather(inputs: Sequence[Path], items: Sequence[Path], users: Sequence[Path], options: PrepareOptions) -> Gathered:
+
+def gather(given: Given, options: PrepareOptions) -> Gathered:
     """Find the files that inputs, catalogues and profiles stand for, and tell the formats of the logs.
 
     Files among the inputs that their format's names tell to be about items or users (RecBole's ``.item`` and ``.user``)
-    stand in for `items` and `users`.
+    stand in for catalogues and profiles.
 
     Raises
     ------
@@ -53,12 +87,21 @@ def gather(inputs: Sequence[Path], items: Sequence[Path], users: Sequence[Path],
     UsageError : a file is given twice, or the options ask for what the formats do not have
     """
     asked = None if options.read.format == AUTO else FORMATS[options.read.format]
-    _once(expand_inputs(inputs), "INPUT")
-    found = sort_inputs(inputs, asked)
-    logs = resolve_formats(found.logs, asked)
-    _check_formats([form for _, form in logs], options)
-    item_files = _once(expand_inputs(items), "--items") or found.items
-    user_files = _once(expand_inputs(users), "--users") or found.users
+    if (given.valid or given.test) and (options.split.split_column or options.split.split != "leave-last-two"):
+        raise UsageError("--valid and --test stand in the place of --split and --split-column: leave these out")
+    _once(expand_inputs([*given.inputs, *given.valid, *given.test]), "INPUT, --valid and --test")
+    found = sort_inputs(given.inputs, asked)
+    by_split: dict[Split, Sequence[Path]] = {
+        "train": found.logs,
+        "valid": expand_inputs(given.valid),
+        "test": expand_inputs(given.test),
+    }
+    paths = [(path, split) for split, paths in by_split.items() for path in paths]
+    forms = resolve_formats([path for path, _ in paths], asked)
+    _check_formats([form for _, form in forms], options)
+    logs = [LogFile(path, form, split) for (path, form), (_, split) in zip(forms, paths, strict=True)]
+    item_files = _once(expand_inputs(given.items), "--items") or found.items
+    user_files = _once(expand_inputs(given.users), "--users") or found.users
     return Gathered(logs, item_files, user_files, _notices(found, item_files, user_files))
 
 
@@ -69,10 +112,14 @@ def _once(files: Sequence[Path], option: str) -> Sequence[Path]:
 
 
 def _check_formats(forms: Sequence[InputFormat], options: PrepareOptions) -> None:
-    if options.split.split == "last-day" and not forms[0].has_times:  # none has times where one has none
-        raise UsageError(f"{forms[0].name} have no times, so there is no last day: use --split leave-last-two")
-    if options.read.columns and not any(form.has_named_columns for form in forms):
-        raise UsageError(f"{forms[0].name} name no columns: leave out --user-column, --item-column and --time-column")
+    name = forms[0].name
+    if not forms[0].has_times:  # none has times where one has none
+        if options.split.split == "last-day":
+            raise UsageError(f"{name} have no times, so there is no last day: use --split leave-last-two")
+        if options.clean.has_window:
+            raise UsageError(f"{name} have no times: leave out --since, --until and --days")
+    if options.named_columns and not any(form.has_named_columns for form in forms):
+        raise UsageError(f"{name} name no columns: leave out {' and '.join(options.named_columns)}")
 
 
 def _notices(found: Inputs, item_files: Sequence[Path], user_files: Sequence[Path]) -> list[str]:

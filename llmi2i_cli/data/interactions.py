@@ -3,103 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from llmi2i_cli.choices.formats import InputFormat
+from llmi2i_cli.choices.preparation import ReadOptions, Split, SplitOptions
 from llmi2i_cli.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, require_column
 from llmi2i_cli.data.formats import open_table
-from llmi2i_cli.data.table_file import LINE, TableFile
-from llmi2i_cli.data.times import parse_times
-from llmi2i_cli.errors import InputError
-
-SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
+from llmi2i_cli.data.splits import SPLITS
+from llmi2i_cli.data.table_file import TableFile
+from llmi2i_cli.data.values import among, ids, names, times
+from llmi2i_cli.data.weighing import Weighing
 
 
 @dataclass(frozen=True)
 class LogReader:
-    """Reads interactions out of log files.
+    """Reads interactions out of log files, by the options of `prepare`.
 
-    Attributes
-    ----------
-    user_column, item_column, time_column : names of the columns, where a file names its own; None takes the first of
-        the usual names
+    Interactions are user_id, item_id (String), timestamp (Int64); beside them
+
+    - weight (Float32), above 0, where the options weigh them,
+    - split (String: train, valid or test), where the options or the files tell it,
+    - is_target (Boolean), whether it may be held out, where the options name events for that.
     """
 
-    user_column: str | None = None
-    item_column: str | None = None
-    time_column: str | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    has_split_files: bool = False
 
-    def chunks(self, path: Path, form: InputFormat) -> Iterator[pl.DataFrame]:
-        """Yield a file's interactions in its order: user_id, item_id (String), timestamp (Int64).
+    @property
+    def schema(self) -> dict[str, type[pl.DataType]]:
+        """The columns of `chunks`."""
+        some = {
+            "weight": (pl.Float32, self.read.are_weighted),
+            "split": (pl.String, self.split.split_column is not None or self.has_split_files),
+            "is_target": (pl.Boolean, bool(self.split.target_event)),
+        }
+        always = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
+        return {**always, **{name: dtype for name, (dtype, asked) in some.items() if asked}}
+
+    def chunks(self, path: Path, form: InputFormat, split: Split = "train") -> Iterator[pl.DataFrame]:
+        """Yield a file's interactions in its order, without those that weigh nothing or are rated too low.
 
         The timestamp is null in every row of a format without times, and in no row of another.
 
+        Parameters
+        ----------
+        split : what the file's interactions are, where files tell it
+
         Raises
         ------
-        InputError : the file is unreadable, a column missing or of the wrong type, an id or a time missing or wrong
+        InputError : the file is unreadable, a column missing or of the wrong type, or a value missing or wrong
         """
         table = open_table(path, form)
 
-        def column(names: Sequence[str], asked: str | None, option: str) -> str:
-            return require_column(table, names, asked if form.has_named_columns else None, option)
+        def column(usual: Sequence[str], asked: str | None, option: str) -> str:
+            return require_column(table, usual, asked if form.has_named_columns else None, option)
 
-        user = column(USER_NAMES, self.user_column, "--user-column")
-        item = column(ITEM_NAMES, self.item_column, "--item-column")
-        time = [column(TIME_NAMES, self.time_column, "--time-column")] if form.has_times else []
+        user = column(USER_NAMES, self.read.user_column, "--user-column")
+        item = column(ITEM_NAMES, self.read.item_column, "--item-column")
+        time = column(TIME_NAMES, self.read.time_column, "--time-column") if form.has_times else None
+        own = [column((), name, "--split-column")] if (name := self.split.split_column) else []
+        weighing = Weighing(table, self.read)
         dates_seen: set[bool] = set()
-        for chunk in table.chunks(list(dict.fromkeys((user, item, *time)))):
-            users = ids(table, chunk, user, "--user-column")
-            items = ids(table, chunk, item, "--item-column")
-            times = _times(table, chunk, time[0], dates_seen) if time else pl.repeat(None, len(chunk), eager=True)
-            yield pl.DataFrame({"user_id": users, "item_id": items, "timestamp": times}, schema=SCHEMA)
+        wanted = dict.fromkeys((user, item, *([time] if time else []), *own, *weighing.columns))
+        for chunk in table.chunks(list(wanted)):
+            weights = weighing.weights(chunk)
+            rows = chunk.filter(weights > 0)  # before the rest is looked at: what is left out may lack an item
+            users = ids(table, rows, user, "--user-column")
+            items = ids(table, rows, item, "--item-column")
+            found = pl.DataFrame({"user_id": users, "item_id": items}).with_columns(
+                timestamp=times(table, rows, time, dates_seen) if time else None,
+                weight=weights.filter(weights > 0),
+                split=_splits(table, rows, own[0]) if own else pl.lit(split),
+                is_target=self._are_targets(table, rows),
+            )
+            yield found.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
+
+    def _are_targets(self, table: TableFile, rows: pl.DataFrame) -> pl.Series | None:
+        if not self.split.target_event:
+            return None
+        events = names(table, rows, str(self.read.event_column), "--event-column")
+        return events.is_in(list(self.split.target_event))
 
 
-def ids(table: TableFile, chunk: pl.DataFrame, column: str, option: str) -> pl.Series:
-    """A column of ids as strings, for any table that has some.
-
-    Raises
-    ------
-    InputError : a column of another type than text or whole numbers, or an id that is missing
-    """
-    values = chunk[column]
-    if isinstance(values.dtype, (pl.Categorical, pl.Enum)) or values.dtype.is_integer():
-        values = values.cast(pl.String)
-    if values.dtype != pl.String:
-        raise InputError(
-            f"{table.path}: column {column!r} is {values.dtype}, and ids are text or whole numbers: "
-            f"convert it, or name another column with {option}"
-        )
-    missing = _first(values.is_null() | (values == "").fill_null(True))
-    if missing is not None:
-        raise InputError(f"{table.path}, {table.row_word} {chunk[LINE][missing]}: {column!r} is missing")
-    return values
-
-
-def _times(table: TableFile, chunk: pl.DataFrame, column: str, dates_seen: set[bool]) -> pl.Series:
-    """A column of times as Int64; `dates_seen` remembers, over the chunks of a file, whether they were dates."""
-    values = chunk[column]
-    if not (values.dtype == pl.String or values.dtype.is_numeric() or values.dtype.is_temporal()):
-        raise InputError(
-            f"{table.path}: column {column!r} is {values.dtype}, and times are whole numbers or dates: "
-            f"name another column with --time-column"
-        )
-    times = parse_times(values)
-    wrong = _first(times.values.is_null())
-    if wrong is not None:
-        where = f"{table.path}, {table.row_word} {chunk[LINE][wrong]}"
-        if values[wrong] in (None, ""):
-            raise InputError(f"{where}: {column!r} is missing")
-        raise InputError(f"{where}: {column!r} is {values[wrong]!r}: not a whole number and not a date (2026-01-31)")
-    dates_seen.update(times.are_dates.unique())
-    if len(dates_seen) > 1:
-        raise InputError(f"{table.path}: {column!r} holds numbers in some rows and dates in others: make them alike")
-    return times.values
-
-
-def _first(mask: pl.Series) -> int | None:
-    """Index of the first true value."""
-    index = mask.arg_max()
-    return index if index is not None and mask[index] else None
+def _splits(table: TableFile, rows: pl.DataFrame, column: str) -> pl.Series:
+    splits = names(table, rows, column, "--split-column")
+    among(table, rows, column, splits, SPLITS, "it says train, valid or test")
+    return splits

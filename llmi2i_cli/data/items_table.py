@@ -23,7 +23,7 @@ def items_table(counts: pl.DataFrame, catalogue: pl.DataFrame | None, options: P
     InputError : nothing is left for training
     """
     if counts["train_count"].sum() == 0:
-        raise InputError("no interaction is left for training: all lie on the last two days; use another --split")
+        raise InputError("no interaction is left for training: all are held out; use another --split")
     in_train = counts.filter(pl.col("train_count") > 0)
     if catalogue is None:
         items = in_train.with_columns(title=pl.lit(""), text=pl.lit(""))

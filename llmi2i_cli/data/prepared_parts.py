@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from llmi2i_cli.artifacts.schemas import INTERACTIONS, USERS
+from llmi2i_cli.artifacts.schemas import USERS, interactions_schema
 from llmi2i_cli.data.bucketed_log import BucketedLog
 from llmi2i_cli.data.buckets import concatenate, read_bucket, write_buckets
 from llmi2i_cli.data.clean import add_counts
@@ -39,7 +39,7 @@ class PreparedParts:
             interactions, users, items = (self._part(name, bucket) for name in ("interactions", "users", "items"))
             if not items.exists():
                 rows = assign_splits(self.log.bucket(bucket))
-                write_table(rows, interactions, INTERACTIONS)
+                write_table(rows, interactions, interactions_schema(rows.columns))
                 write_table(with_profiles(user_counts(rows), read_bucket([self.profiles], bucket)), users, USERS)
                 write_table(item_counts(rows), items)
             on_bucket()

@@ -9,8 +9,8 @@ import polars as pl
 
 from llmi2i_cli.data.columns import PROFILE_NAMES, USER_NAMES, pick_column, require_column
 from llmi2i_cli.data.formats import open_catalogue
-from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.plain_text import name_values, plain
+from llmi2i_cli.data.values import ids
 
 
 def profile_chunks(paths: Sequence[Path], user_column: str | None = None) -> Iterator[pl.DataFrame]:

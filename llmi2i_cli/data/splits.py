@@ -11,7 +11,6 @@ from llmi2i_cli.choices.preparation import Split, Unit
 from llmi2i_cli.data.times import TICKS_PER_DAY
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # in the order of time
-FEWEST_TO_SPLIT = 3
 
 
 def split_none(log: pl.DataFrame) -> pl.DataFrame:
@@ -20,11 +19,22 @@ def split_none(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
-    """Each user's last interaction is test, the one before it valid; users with fewer than three are all train."""
-    from_the_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id")
-    too_few = pl.len().over("user_id") < FEWEST_TO_SPLIT
-    held_out = pl.when(from_the_end == 1).then(pl.lit("test")).when(from_the_end == 2).then(pl.lit("valid"))
-    return log.with_columns(split=pl.when(too_few).then(pl.lit("train")).otherwise(held_out.otherwise(pl.lit("train"))))
+    """Each user's last interaction is test, the one before it valid; users with nothing before these are all train.
+
+    Where a column is_target tells which interactions may be held out, it is the last two of these. What lies between
+    them, and behind, is test as well: `only_targets` leaves it out.
+    """
+    target = pl.col("is_target") if "is_target" in log.columns else pl.repeat(True, pl.len())
+    still_to_come = target.cast(pl.Int64).cum_sum(reverse=True).over("user_id")  # targets, this one counted
+    of_test, is_valid = still_to_come <= 1, (still_to_come == 2) & target
+    split = pl.when(of_test).then(pl.lit("test")).when(is_valid).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    has_train = (pl.col("split") == "train").any().over("user_id")
+    return log.with_columns(split=split).with_columns(split=pl.when(has_train).then("split").otherwise(pl.lit("train")))
+
+
+def only_targets(log: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what a split log holds out and is no target; without a column is_target all may be one."""
+    return log.filter((pl.col("split") == "train") | pl.col("is_target")) if "is_target" in log.columns else log
 
 
 def train_up_to(log: pl.DataFrame, split: Split) -> pl.DataFrame:

@@ -21,6 +21,14 @@ _ISO = (
 
 
 @dataclass(frozen=True)
+class Clock:
+    """What the times of a log count since 1970, and the latest of them."""
+
+    unit: Unit
+    latest: int
+
+
+@dataclass(frozen=True)
 class Times:
     """A column of times.
 
@@ -46,14 +54,15 @@ def parse_times(column: pl.Series) -> Times:
         return Times(column.dt.epoch("ms"), pl.repeat(True, len(column), eager=True))
     if dtype == pl.String:
         return _parse_text(column)
-    if dtype.is_integer() or dtype.is_float():
+    if dtype.is_numeric():
         return Times(_whole(column), pl.repeat(False, len(column), eager=True))
     return Times(pl.Series(column.name, [None] * len(column), pl.Int64), pl.repeat(False, len(column), eager=True))
 
 
 def _whole(numbers: pl.Series) -> pl.Series:
     """Numbers as Int64, null where there is a fraction, no number or no room."""
-    if numbers.dtype.is_float():
+    if not numbers.dtype.is_integer():
+        numbers = numbers.cast(pl.Float64)
         numbers = numbers.set(numbers.is_nan() | (numbers != numbers.floor()), None)
     return numbers.cast(pl.Int64, strict=False)
 

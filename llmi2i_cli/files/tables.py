@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -19,8 +20,8 @@ Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "statistics": True, "row_group_size": 1 << 18}
 
 
-def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
-    """A lazy Parquet file whose columns have been checked; further columns are dropped.
+def scan_table(path: Path, schema: Schema, remedy: str, *, optional: Schema = MappingProxyType({})) -> pl.LazyFrame:
+    """A lazy Parquet file whose columns have been checked; further columns than `schema` and `optional` are dropped.
 
     Raises
     ------
@@ -31,12 +32,13 @@ def scan_table(path: Path, schema: Schema, remedy: str) -> pl.LazyFrame:
         found = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArtifactError(f"{path} is no readable Parquet file (damaged or foreign): {remedy}") from error
-    for column, dtype in schema.items():
+    wanted = {**schema, **{name: dtype for name, dtype in optional.items() if name in found}}
+    for column, dtype in wanted.items():
         if column not in found:
             raise ArtifactError(f"{path} has no column {column!r} (it has {', '.join(found)}): {remedy}")
         if found[column] != dtype:
             raise ArtifactError(f"{path}: column {column!r} is {found[column]}, not {dtype}: {remedy}")
-    return frame.select(list(schema))
+    return frame.select(list(wanted))
 
 
 def collect_table(frame: pl.LazyFrame, path: Path, remedy: str) -> pl.DataFrame:

@@ -19,10 +19,12 @@ from llmi2i_cli.data.bucketed_log import BucketedLog
 from llmi2i_cli.data.buckets import n_buckets_for
 from llmi2i_cli.data.catalogue import read_catalogue
 from llmi2i_cli.data.cutting import cut_logs
-from llmi2i_cli.data.gathering import Gathered, gather
+from llmi2i_cli.data.gathering import Gathered, Given, gather
+from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.items_table import items_table
 from llmi2i_cli.data.prepared_parts import PreparedParts
 from llmi2i_cli.data.splitting import splitter
+from llmi2i_cli.data.window import Window
 from llmi2i_cli.errors import Llmi2iError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import notice
@@ -33,6 +35,8 @@ def prepare(
     inputs: Sequence[Path],
     *,
     workdir: Path,
+    valid: Sequence[Path] = (),
+    test: Sequence[Path] = (),
     items: Sequence[Path] = (),
     users: Sequence[Path] = (),
     options: PrepareOptions = PrepareOptions(),
@@ -49,6 +53,7 @@ def prepare(
     ----------
     inputs : log files, or directories of them; their rows follow each other. Files among them that their format's names
         tell to be about items or users (RecBole's ``.item`` and ``.user``) stand in for `items` and `users`
+    valid, test : logs that are held out; `inputs` are then for training alone
     items, users : catalogues and profiles, in any format with named columns
 
     Returns
@@ -63,17 +68,18 @@ def prepare(
     UsageError : options that contradict each other
     """
     options.check()
-    given = gather(inputs, items, users, options)
-    asked = {**given.as_json(), **options.flat()}
-    with stage_run(workdir, "prepare", options=asked, files=given.files, force=force) as run:
+    given = Given(inputs=inputs, valid=valid, test=test, items=items, users=users)
+    files = gather(given, options)
+    asked = {**files.as_json(), **options.flat()}
+    with stage_run(workdir, "prepare", options=asked, files=files.files, force=force) as run:
         if run.up_to_date:
             notice("prepare: up to date")
             assert run.manifest is not None  # there is one, or it would not be up to date
             return {**run.manifest["summary"], "up_to_date": True}
-        for line in given.notices:
+        for line in files.notices:
             notice(line)
         try:
-            table = _write_outputs(run, given, options)
+            table = _write_outputs(run, files, options)
         except Llmi2iError:
             run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
             raise
@@ -83,18 +89,20 @@ def prepare(
         return {**summary, "up_to_date": False}
 
 
-def _write_outputs(run: StageRun, given: Gathered, options: PrepareOptions) -> pl.DataFrame:
+def _write_outputs(run: StageRun, files: Gathered, options: PrepareOptions) -> pl.DataFrame:
     """Write the three tables; returns the one of items, with its counts."""
-    n_buckets = n_buckets_for((path for path, _ in given.logs), options.read.bucket_mib * 2**20)
-    log = BucketedLog(run.partial / "scratch", n_buckets, options.clean)
+    n_buckets = n_buckets_for((file.path for file in files.logs), options.read.bucket_mib * 2**20)
+    reader = LogReader(options.read, options.split, files.has_split_files)
+    log = BucketedLog(run.partial / "scratch", n_buckets, options.clean, reader.schema)
     parts = PreparedParts(log)
-    catalogue = read_catalogue(given.items, options.read.item_column) if given.items else None
-    parts.cut_profiles(given.users, options.read.user_column)
-    with run.progress_bar("prepare", total=len(given.logs) + 2 * n_buckets) as bar:
-        unit = cut_logs(log, given.logs, options.read, on_file=lambda so_far: bar.advance(text=so_far))
-        log.clean(len(given.logs), on_bucket=bar.advance)
+    catalogue = read_catalogue(files.items, options.read.item_column) if files.items else None
+    parts.cut_profiles(files.users, options.read.user_column)
+    with run.progress_bar("prepare", total=len(files.logs) + 2 * n_buckets) as bar:
+        clock = cut_logs(log, files.logs, reader, on_file=lambda so_far: bar.advance(text=so_far))
+        window = Window.of(options.clean, clock) if clock and options.clean.has_window else None
+        log.clean(len(files.logs), window, on_bucket=bar.advance)
         log.find_core()
-        parts.write(splitter(log, options.split, unit), on_bucket=bar.advance)
+        parts.write(splitter(log, options.split, clock), on_bucket=bar.advance)
     for name in ("interactions", "users"):
         parts.concatenate(name, run.output(f"{name}.parquet"))
     table = items_table(parts.item_counts(), catalogue, options)

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.choices.formats import FORMATS
+from llmi2i_cli.choices.preparation import ReadOptions
 from llmi2i_cli.data.formats import detect_format
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.errors import InputError
@@ -13,7 +14,8 @@ from llmi2i_cli.errors import InputError
 
 def read(path, form=None, **columns):
     row = FORMATS[form] if form else detect_format(path)
-    return [interaction for chunk in LogReader(**columns).chunks(path, row) for interaction in chunk.iter_rows()]
+    reader = LogReader(ReadOptions(**columns))
+    return [interaction for chunk in reader.chunks(path, row) for interaction in chunk.iter_rows()]
 
 
 def write(tmp_path, name, content):
