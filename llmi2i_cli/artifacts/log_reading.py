@@ -58,8 +58,8 @@ def _coded_parts(
     workdir: Path, path: str, user_ids: pl.Series, item_ids: pl.Series, splits: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
     """The rows that `read_log` reads, some at a time, with the columns user and item, the indices."""
-    found = scan_artifact(workdir, path).collect_schema()
-    columns = [name for name in ("user_id", "item_id", "split", "weight") if name in found]
+    there = scan_artifact(workdir, path).collect_schema()
+    columns = [name for name in ("user_id", "item_id", "split", "weight") if name in there]
     lookup = pl.DataFrame({"item_id": item_ids}).with_row_index("item")
     last_user = 0
     for rows in log_parts(workdir, path, columns):

@@ -62,6 +62,11 @@ class ReadOptions:
         """Whether interactions have weights other than 1."""
         return bool(self.event_weight or self.weight_column)
 
+    @property
+    def leave_out(self) -> bool:
+        """Whether some interactions may not be read."""
+        return self.are_weighted or self.min_rating is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class CleanOptions:

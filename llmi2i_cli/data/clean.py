@@ -10,9 +10,9 @@ from llmi2i_cli.data.splits import SPLITS
 def order_and_dedupe(rows: pl.DataFrame) -> pl.DataFrame:
     """Group interactions by user (sorted by id), oldest first, and drop exact duplicates (user, item, time).
 
-    Rows of equal time keep their order. Of duplicates the first stays, with the greatest of their weights, the latest of
-    their splits (what is test for somebody is not trained on), and as a target if one of them is. Rows without a time
-    get their place among the user's rows, 0, 1, 2, ..., as timestamp.
+    Rows of equal time keep their order. Of duplicates the first stays, with the greatest of their weights, the latest
+    of their splits (what is test for somebody is not trained on), and as a target if one of them is. Rows without a
+    time get their place among the user's rows, 0, 1, 2, ..., as timestamp.
 
     Parameters
     ----------

@@ -38,9 +38,8 @@ def cut_logs(
             example[unit] = file
         on_file(f"{n_rows:,} interactions")
     if n_rows == 0:
-        raise InputError(
-            f"{files[0].path}{' and the other inputs hold' if len(files) > 1 else ' holds'} no interaction"
-        )
+        who = f"{files[0].path}{' and the other inputs hold' if len(files) > 1 else ' holds'}"
+        raise InputError(f"{who} no interaction{' that counts' if reader.read.leave_out else ''}")
     if len(latest) > 1:
         (unit, file), (other_unit, other) = list(example.items())[:2]
         raise InputError(f"{file.path} has times in {unit}, {other.path} in {other_unit}: convert one of them")

@@ -14,7 +14,7 @@ from llmi2i_cli.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, require_
 from llmi2i_cli.data.formats import open_table
 from llmi2i_cli.data.splits import SPLITS
 from llmi2i_cli.data.table_file import TableFile
-from llmi2i_cli.data.values import among, ids, names, times
+from llmi2i_cli.data.values import ids, names, require_among, times
 from llmi2i_cli.data.weighing import Weighing
 
 
@@ -91,5 +91,5 @@ class LogReader:
 
 def _splits(table: TableFile, rows: pl.DataFrame, column: str) -> pl.Series:
     splits = names(table, rows, column, "--split-column")
-    among(table, rows, column, splits, SPLITS, "it says train, valid or test")
+    require_among(table, rows, column, splits, SPLITS, "it says train, valid or test")
     return splits

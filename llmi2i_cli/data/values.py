@@ -85,7 +85,7 @@ def names(table: TableFile, chunk: pl.DataFrame, column: str, option: str) -> pl
     return ids(table, chunk, column, option)
 
 
-def among(
+def require_among(
     table: TableFile, chunk: pl.DataFrame, column: str, values: pl.Series, known: Sequence[str], why: str
 ) -> None:
     """InputError for the first of `values` that is not `known`; it names all such of the chunk."""

@@ -11,7 +11,7 @@ import polars as pl
 from llmi2i_cli.choices.preparation import ReadOptions
 from llmi2i_cli.data.columns import RATING_NAMES, require_column
 from llmi2i_cli.data.table_file import TableFile
-from llmi2i_cli.data.values import among, names, numbers, refuse
+from llmi2i_cli.data.values import names, numbers, refuse, require_among
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -57,5 +57,5 @@ class Weighing:
         column, known = str(self.options.event_column), self.options.event_weights
         events = names(self.table, chunk, column, "--event-column")
         why = "give it an --event-weight (0 leaves it out)"
-        among(self.table, chunk, column, events, list(known), why)
+        require_among(self.table, chunk, column, events, list(known), why)
         return events.replace_strict(known, return_dtype=pl.Float64)

@@ -31,12 +31,9 @@ class Window:
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The interactions within the window."""
-        time = pl.col("timestamp")
-        within = [
-            *([time >= self.start] if self.start is not None else []),
-            *([time < self.end] if self.end is not None else []),
-        ]
-        return rows.filter(within)
+        if self.start is not None:
+            rows = rows.filter(pl.col("timestamp") >= self.start)
+        return rows if self.end is None else rows.filter(pl.col("timestamp") < self.end)
 
     def nothing_left(self) -> InputError:
         """What to say when no interaction lies within it."""
