@@ -50,6 +50,10 @@ class Histories:
         """The user index of every interaction, int32 (n_interactions,)."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), self.lengths)
 
+    def weight_of_each(self) -> NDArray[np.float32]:
+        """What every interaction counts, float32 (n_interactions,)."""
+        return np.ones(len(self.items), np.float32) if self.weights is None else self.weights
+
     def item_counts(self) -> NDArray[np.int64]:
         """Interactions of each item, int64 (n_items,)."""
         return np.bincount(self.items, minlength=self.n_items).astype(np.int64)

@@ -66,6 +66,7 @@ def fused_rows(
     user_ids, item_ids : String, of ``prepare/``
     suffix : of the ids of users that the real log does not have, see `pseudo_suffix`
     """
+    weights = real.weight_of_each()
     for number, group in enumerate(plan):
         for some in _blocks(group):
             rows = some.rows()
@@ -75,7 +76,7 @@ def fused_rows(
                 "item_id": item_ids.gather(rows.pick(real.items, synthetic.items)),
                 "timestamp": rows.pick(times, synthetic.times),
                 "source": pl.Series(SOURCES).gather(rows.sources),
-                "weight": rows.weights(synthetic.weights),
+                "weight": rows.pick(weights, synthetic.weights),
                 "origin_user_id": origin_ids,
             }
             yield pl.DataFrame(columns, schema=dict(FUSED))

@@ -59,9 +59,9 @@ class Choice:
 
     A user's candidates are put in `order` (the generator's, the discriminator's, or a seeded random one as a control),
     the first `recall_number` of them are taken, and of these the ones with at least `min_confidence`; where
-    `min_confidence` is None, the filter's `keep` decides. They weigh 1, or their confidence. A pseudo user copies the
-    `copied_history` most recent real interactions, all of them where it is None. The share `drop_real` of the real
-    interactions is left out, the least confident first.
+    `min_confidence` is None, the filter's `keep` decides. They weigh 1, or their confidence, see `weights_of`. A pseudo
+    user copies the `copied_history` most recent real interactions, all of them where it is None. The share `drop_real`
+    of the real interactions is left out, the least confident first.
     """
 
     strategy: str
@@ -90,9 +90,15 @@ def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
     return np.flatnonzero(kept & (place < choice.recall_number))
 
 
-def weights_of(candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) -> NDArray[np.float32]:
-    """How much each chosen candidate counts, float32 (n_chosen,)."""
-    return candidates.confidences[chosen] if rule == "confidence" else np.ones(len(chosen), np.float32)
+def weights_of(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) -> NDArray[np.float32]:
+    """How much each chosen candidate counts, float32 (n_chosen,): 1 or its confidence, times the mean weight of the
+    user's own interactions, where these have weights. So it says as much as what it continues.
+    """
+    shares = candidates.confidences[chosen] if rule == "confidence" else np.ones(len(chosen), np.float32)
+    if real.weights is None:
+        return shares
+    sums = np.bincount(real.user_of_each(), real.weights, minlength=real.n_users)
+    return (shares * (sums / np.maximum(real.lengths, 1))[candidates.users[chosen]]).astype(np.float32)
 
 
 def without_noise(real: Histories, confidences: NDArray[np.float32], drop_real: float) -> NDArray[np.bool_]:
@@ -184,13 +190,6 @@ class Rows:
         picked[synthetic] = of_candidates[self.places[synthetic]]
         return picked
 
-    def weights(self, of_candidates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much each row counts, float32 (n,): real interactions and their copies 1."""
-        synthetic = self.sources == SYNTHETIC
-        weights = np.ones(len(self.places), np.float32)
-        weights[synthetic] = of_candidates[self.places[synthetic]]
-        return weights
-
 
 Plan = Sequence[Group]  # the users of a fused log in their order; the first group are those of the real log
 
@@ -253,7 +252,8 @@ def fuse_histories(real: Histories, candidates: Candidates, chosen: NDArray[np.i
     """The fused log as arrays, a row for each user of the plan."""
     plan = plan_of(real, candidates, chosen, choice)
     ptr = np.concatenate([[0], np.cumsum(np.concatenate([group.lengths() for group in plan]))])
-    candidate_items, candidate_weights = candidates.items[chosen], weights_of(candidates, chosen, choice.weight)
-    rows = [group.rows() for group in plan]
+    candidate_items, candidate_weights = candidates.items[chosen], weights_of(real, candidates, chosen, choice.weight)
+    rows, real_weights = [group.rows() for group in plan], real.weight_of_each()
     items = np.concatenate([some.pick(real.items, candidate_items) for some in rows])
-    return Histories(ptr, items, real.n_items, np.concatenate([some.weights(candidate_weights) for some in rows]))
+    weights = np.concatenate([some.pick(real_weights, candidate_weights) for some in rows])
+    return Histories(ptr, items, real.n_items, weights)

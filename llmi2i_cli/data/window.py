@@ -45,6 +45,11 @@ class Window:
         )
 
 
+def check_bounds(options: CleanOptions) -> None:
+    """UsageError for a bound that is neither a date nor a whole number, before any log is read."""
+    Window.of(options, Clock("s", 0))
+
+
 def moment(option: str, given: str | None, unit: Unit) -> int | None:
     """A date (UTC without a zone) or a whole number, in a unit since 1970.
 

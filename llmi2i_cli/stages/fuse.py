@@ -101,7 +101,7 @@ def fuse(
         synthetic = Synthetic(
             items=candidates.items[rows],
             times=synthetic_times(real, times, candidates.users[rows]),
-            weights=weights_of(candidates, rows, choice.weight),
+            weights=weights_of(real, candidates, rows, choice.weight),
         )
         blocks = partial(
             fused_rows,

@@ -24,7 +24,7 @@ from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.items_table import items_table
 from llmi2i_cli.data.prepared_parts import PreparedParts
 from llmi2i_cli.data.splitting import splitter
-from llmi2i_cli.data.window import Window
+from llmi2i_cli.data.window import Window, check_bounds
 from llmi2i_cli.errors import Llmi2iError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import notice
@@ -68,6 +68,7 @@ def prepare(
     UsageError : options that contradict each other
     """
     options.check()
+    check_bounds(options.clean)
     given = Given(inputs=inputs, valid=valid, test=test, items=items, users=users)
     files = gather(given, options)
     asked = {**files.as_json(), **options.flat()}

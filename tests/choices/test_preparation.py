@@ -28,7 +28,7 @@ def test_no_two_steps_share_an_option():
         ({"eval_users": 0}, "--eval-users is at least 1, not 0"),
         ({"tail_fraction": 1.5}, "--tail-fraction is at most 1, not 1.5"),
         ({"eval_users": 5}, "--eval-users samples users for --split last-day"),
-        ({"time_column": "x", "item_column": "x"}, "name 'x'"),
+        ({"time_column": "x", "item_column": "x"}, "name the same column 'x'"),
     ],
 )
 def test_what_a_program_passes_is_checked(given, message):

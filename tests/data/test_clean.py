@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
+from llmi2i_cli.data.splits import SPLITS
 
 SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
@@ -26,6 +27,23 @@ def obviously_cleaned(rows):
 def test_order_and_duplicates_against_the_obvious(seed):
     rows = random_rows(seed)
     assert order_and_dedupe(frame(rows)).rows() == obviously_cleaned(rows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_duplicates_become_one_with_the_greatest_weight_the_latest_split_and_as_a_target(seed):
+    rng = random.Random(seed)
+    extra = [(rng.choice((0.2, 1.0, 3.0)), rng.choice(SPLITS), rng.random() < 0.3) for _ in range(50)]
+    rows = [(*row, *more) for row, more in zip(random_rows(seed), extra, strict=False)]
+    merged: dict[tuple, tuple] = {}
+    for *key, weight, split, is_target in rows:
+        old = merged.get(tuple(key), (weight, split, is_target))
+        latest = max(old[1], split, key=SPLITS.index)
+        merged[tuple(key)] = (max(old[0], weight), latest, old[2] or is_target)
+    expected = [(*row, *merged[row]) for row in obviously_cleaned(merged)]
+    schema = {**SCHEMA, "weight": pl.Float64, "split": pl.String, "is_target": pl.Boolean}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    assert order_and_dedupe(frame).rows() == expected
+    assert order_and_dedupe(frame.drop("weight", "is_target")).rows() == [(*row[:3], row[4]) for row in expected]
 
 
 def test_only_exact_duplicates_go():

@@ -60,7 +60,7 @@ def table_of(log, times, candidates, chosen, choice, user_ids, item_ids, suffix)
     synthetic = Synthetic(
         candidates.items[chosen],
         synthetic_times(log, times, candidates.users[chosen]),
-        weights_of(candidates, chosen, choice.weight),
+        weights_of(log, candidates, chosen, choice.weight),
     )
     plan = plan_of(log, candidates, chosen, choice)
     blocks = fused_rows(plan, log, times, synthetic, user_ids=user_ids, item_ids=item_ids, suffix=suffix)
@@ -243,8 +243,27 @@ def test_the_arrays_equal_the_table_read_back(monkeypatch, strategy, weight, cop
 
 def test_candidates_weigh_one_or_their_confidence():
     candidates = candidates_of([(0, 0, 1, 0.25, True), (0, 1, 2, 0.75, True), (1, 0, 1, 0.5, True)])
-    assert weights_of(candidates, np.array([0, 2]), "confidence").tolist() == [0.25, 0.5]
-    assert weights_of(candidates, np.array([0, 2]), "one").tolist() == [1.0, 1.0]
+    real = Histories.from_rows([[0], [1]], 2)
+    assert weights_of(real, candidates, np.array([0, 2]), "confidence").tolist() == [0.25, 0.5]
+    assert weights_of(real, candidates, np.array([0, 2]), "one").tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_real_rows_and_their_copies_keep_their_weights_and_candidates_weigh_the_users_mean(strategy):
+    log = Histories.from_rows([[0, 1], [2, 0, 2], []], 4)
+    real = Histories(log.ptr, log.items, 4, np.array([1, 3, 0.5, 0.25, 0], np.float32))
+    candidates = candidates_of([(0, 3, 1, 0.5, True), (1, 3, 1, 0.5, True)])
+    choice = Choice(strategy, "rank", 9, 0.0, weight="confidence")
+    fused = fuse_histories(real, candidates, np.array([0, 1]), choice)
+    assert fused.weights is not None
+    expected = {
+        "append": [1, 3, 1.0, 0.5, 0.25, 0, 0.125],
+        "pseudo-user": [1, 3, 0.5, 0.25, 0, 1, 3, 1.0, 0.5, 0.25, 0, 0.125],
+    }
+    assert fused.weights.tolist() == expected[strategy]
+    names = pl.Series(["a", "b", "c"]), pl.Series(["w", "x", "y", "z"])
+    table = table_of(real, np.arange(5), candidates, np.array([0, 1]), choice, *names, "#llm")
+    assert table["weight"].to_list() == expected[strategy]
 
 
 def test_a_random_order_takes_as_many_of_everyone_and_repeats():

@@ -1,9 +1,10 @@
 import hashlib
+import itertools
 
 import polars as pl
 import pytest
 
-from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, split_none, train_up_to
+from llmi2i_cli.data.splits import EvalUsers, LastDay, leave_last_two, only_targets, split_none, train_up_to
 
 DAY = 86_400
 
@@ -28,6 +29,26 @@ def test_the_last_is_test_and_the_one_before_it_valid():
 
 def test_users_with_fewer_than_three_are_all_train():
     assert splits(leave_last_two(log(a=[1], b=[1, 2]))) == ["train"] * 3
+
+
+def plainly_held_out(targets):
+    """The splits of one user's interactions, from which of them may be held out; None for what is left out."""
+    places = [place for place, target in enumerate(targets) if target]
+    if len(places) < 2 or places[-2] == 0:
+        return ["train"] * len(targets)
+    valid, test = places[-2:]
+    told = {valid: "valid", test: "test"}
+    return [told.get(place, "train" if place < valid else None) for place in range(len(targets))]
+
+
+@pytest.mark.parametrize("length", range(1, 7))
+def test_only_targets_are_held_out_and_nothing_behind_the_first_of_them_is_trained_on(length):
+    for targets in itertools.product((False, True), repeat=length):
+        frame = log(a=range(length)).with_columns(is_target=pl.Series(targets))
+        expected = [(time, split) for time, split in enumerate(plainly_held_out(targets)) if split]
+        assert only_targets(leave_last_two(frame)).select("timestamp", "split").rows() == expected
+        fitted = only_targets(train_up_to(leave_last_two(frame), "test"))
+        assert splits(fitted) == ["train"] * length  # what is served is trained on all
 
 
 @pytest.mark.parametrize(
