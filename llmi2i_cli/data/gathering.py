@@ -89,7 +89,7 @@ def gather(given: Given, options: PrepareOptions) -> Gathered:
     asked = None if options.read.format == AUTO else FORMATS[options.read.format]
     if (given.valid or given.test) and (options.split.split_column or options.split.split != "leave-last-two"):
         raise UsageError("--valid and --test stand in the place of --split and --split-column: leave these out")
-    _once(expand_inputs([*given.inputs, *given.valid, *given.test]), "INPUT, --valid and --test")
+    _once(expand_inputs([*given.inputs, *given.valid, *given.test]), "INPUT, --valid or --test")
     found = sort_inputs(given.inputs, asked)
     by_split: dict[Split, Sequence[Path]] = {
         "train": found.logs,

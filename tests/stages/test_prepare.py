@@ -406,7 +406,7 @@ def test_options_that_contradict_each_other(tmp_path, log, capsys, name, options
 
 def test_an_input_given_twice_is_refused(tmp_path, log, capsys):
     status, error = failing(capsys, tmp_path / "log.csv", tmp_path / "log.csv", "-w", tmp_path / "w")
-    assert (status, "a file of INPUT is given twice" in error) == (2, True)
+    assert (status, "a file of INPUT, --valid or --test is given twice" in error) == (2, True)
 
 
 def test_help_shows_an_example(capsys):

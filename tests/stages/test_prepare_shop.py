@@ -17,16 +17,8 @@ from llmi2i_cli.runs.manifests import read_manifest
 from tests.conftest import run
 
 EVENTS = ("view", "cart", "buy")
-WEIGHTS = (
-    "--event-column",
-    "event",
-    "--event-weight",
-    "view=0.25",
-    "--event-weight",
-    "cart=0",
-    "--event-weight",
-    "buy=2",
-)
+OF_EVENTS = ("view=0.25", "cart=0", "buy=2")
+WEIGHTS = ("--event-column", "event", *(part for each in OF_EVENTS for part in ("--event-weight", each)))
 
 
 def events(seed, n_users=30, n_rows=400):
@@ -77,7 +69,7 @@ def test_weights_are_a_column_of_the_prepared_log(weighted):
     in_any_order = {row[:3]: row[3] for row in found.drop("split").iter_rows()}
     assert in_any_order == expected
     train = found.filter(split="train")
-    assert read_histories(weighted / "work").weights.tolist() == train["weight"].to_list()
+    assert read_histories(weighted / "work").weight_of_each().tolist() == train["weight"].to_list()
 
 
 @pytest.mark.parametrize("model", ["swing", "bm25", "itemknn", "ease"])
@@ -120,7 +112,7 @@ def test_fused_rows_keep_the_real_ones_weights(weighted, tmp_path):
     synthetic = fused.filter(source="synthetic").join(means, on="user_id")
     assert len(synthetic) == 10
     assert np.allclose(synthetic["weight"], synthetic["mean"], rtol=1e-6)
-    assert read_fused(folder)[0].weights.tolist() == fused["weight"].to_list()
+    assert read_fused(folder)[0].weight_of_each().tolist() == fused["weight"].to_list()
 
 
 def test_nothing_that_counts_is_left(tmp_path, capsys):
@@ -161,7 +153,7 @@ def test_a_window_without_interactions_tells_where_the_log_ends(tmp_path, capsys
         ("log.csv", ("--days", 3, "--since", "2026-01-01"), "--since and --days both say where the log begins"),
         ("log.csv", ("--since", "soon"), "--since is a date (2026-01-31, 2026-01-31T12:00) or a whole number"),
         ("log.csv", ("--split-column", "s", "--split", "none"), "--split-column stands in the place of --split none"),
-        ("log.csv", ("--test", "log.csv"), "a file of INPUT, --valid and --test is given twice"),
+        ("log.csv", ("--test", "log.csv"), "a file of INPUT, --valid or --test is given twice"),
         ("log.csv", ("--test", "log.txt", "--split", "last-day"), "--valid and --test stand in the place of --split"),
     ],
 )
@@ -196,13 +188,12 @@ def test_a_column_tells_the_split(tmp_path, capsys):
 def test_files_tell_the_split(tmp_path, suffix):
     parts = {"train": "u a b\nv a\n", "valid": "u c\n", "test": "u d\nv b b\n"}
     for name, text in parts.items():
-        if suffix == "csv":
-            pairs = [(user, item) for line in text.splitlines() for user, *items in [line.split()] for item in items]
-            text = "user,item,ts\n" + "".join(f"{user},{item},{ts}\n" for ts, (user, item) in enumerate(pairs))
-        (tmp_path / f"{name}.{suffix}").write_text(text)
+        pairs = [(user, item) for line in text.splitlines() for user, *items in [line.split()] for item in items]
+        csv = "user,item,ts\n" + "".join(f"{user},{item},{ts}\n" for ts, (user, item) in enumerate(pairs))
+        (tmp_path / f"{name}.{suffix}").write_text(csv if suffix == "csv" else text)
     files = [tmp_path / f"{name}.{suffix}" for name in parts]
     assert run("prepare", files[0], "--valid", files[1], "--test", files[2], "-w", tmp_path / "w") == 0
-    found = {split: [] for split in parts}
+    found: dict[str, list[tuple[str, str]]] = {split: [] for split in parts}
     for user, item, _, split in interactions(tmp_path / "w").iter_rows():
         found[split].append((user, item))
     assert {split: sorted(pairs) for split, pairs in found.items()} == {
@@ -225,12 +216,8 @@ def test_events_that_count_are_held_out_alone(tmp_path):
     assert len(held_out) > 30
     order = found.with_columns(place=pl.int_range(pl.len()).over("user_id"))
     train_ends = order.filter(split="train").group_by("user_id").agg(pl.col("place").max())
-    starts = order.filter(pl.col("split") != "train").group_by("user_id").agg(pl.col("place").min())
-    assert (
-        starts.join(train_ends, on="user_id", suffix="_train")
-        .filter(pl.col("place") < pl.col("place_train"))
-        .is_empty()
-    )
+    starts = order.filter(pl.col("split") != "train").group_by("user_id").agg(first=pl.col("place").min())
+    assert starts.join(train_ends, on="user_id").filter(pl.col("first") < pl.col("place")).is_empty()
 
 
 # --- refit ------------------------------------------------------------------------------------------------------------
@@ -248,8 +235,9 @@ def test_refit_reads_the_log_with_the_same_options(tmp_path, capsys):
     assert serve.drop("split").equals(work.drop("split"))
     assert set(work["split"]) == {"train", "test"}
     assert set(serve["split"]) == {"train"}
-    told = [read_manifest(tmp_path / folder / "prepare/manifest.json")["options"] for folder in ("work", "serve")]
-    assert told[1] == {**told[0], "to_split": "test", "format": "csv"}
+    manifests = [read_manifest(tmp_path / folder / "prepare/manifest.json") for folder in ("work", "serve")]
+    asked, again = [manifest["options"] for manifest in manifests if manifest]
+    assert again == {**asked, "to_split": "test", "format": "csv"}
     (tmp_path / "test.csv").write_text("user_id,item_id,timestamp,event\nu1,i1,5,buy\n")
     capsys.readouterr()
     assert run("refit", "-w", tmp_path / "work", "--to", tmp_path / "serve") == 1
