@@ -7,14 +7,15 @@ from pathlib import Path
 
 from llmi2i_cli.choices.formats import FORMATS, InputFormat
 from llmi2i_cli.choices.loading import load
+from llmi2i_cli.data.compression import COMPRESSED_SUFFIXES
 from llmi2i_cli.data.table_file import TableFile
 from llmi2i_cli.data.text import check_readable, first_lines
 from llmi2i_cli.errors import InputError
 
 
 def suffix_of(path: Path) -> str:
-    """The ending of a file's name in lower case, without ``.gz``."""
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    """The ending of a file's name in lower case, without that of its compression."""
+    return (path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path).suffix.lower()
 
 
 def detect_format(path: Path) -> InputFormat:

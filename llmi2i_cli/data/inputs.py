@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,24 +27,32 @@ class Inputs:
 
 
 def expand_inputs(paths: Iterable[Path]) -> list[Path]:
-    """Replace each directory by the files in it, sorted by name; names that start with ``.`` or ``_`` are left out.
+    """Replace each pattern (``logs/*.csv``, ``logs/**/*.parquet``) and each directory by its files, sorted by name.
+
+    Directories are taken with all that lies in them. Names that start with ``.`` or ``_`` are left out.
 
     Raises
     ------
-    InputError : a path does not exist, or a directory holds no file
+    InputError : a path does not exist, a pattern matches nothing, or a directory holds no file
     """
     files: list[Path] = []
     for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file")
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
-            if not found:
-                raise InputError(f"{path}: the directory holds no file")
-            files += found
-        else:
-            files.append(path)
+        matches = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        if not matches:
+            raise InputError(f"{path}: {'matches no file' if glob.has_magic(str(path)) else 'no such file'}")
+        files += [file for match in matches for file in (_files_in(match) if match.is_dir() else [match])]
     return files
+
+
+def _files_in(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
+    if not found:
+        raise InputError(f"{folder}: the directory holds no file")
+    return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
 def sort_inputs(paths: Sequence[Path], asked: InputFormat | None) -> Inputs:

@@ -12,6 +12,7 @@ from llmi2i_cli.choices.formats import InputFormat
 from llmi2i_cli.choices.preparation import ReadOptions, Split, SplitOptions
 from llmi2i_cli.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, require_column
 from llmi2i_cli.data.formats import open_table
+from llmi2i_cli.data.partitions import PartitionedTable
 from llmi2i_cli.data.splits import SPLITS
 from llmi2i_cli.data.table_file import TableFile
 from llmi2i_cli.data.values import ids, names, require_among, times
@@ -44,6 +45,11 @@ class LogReader:
         always = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
         return {**always, **{name: dtype for name, (dtype, asked) in some.items() if asked}}
 
+    @property
+    def named_columns(self) -> set[str]:
+        """The columns that the options name; directories may tell them, too."""
+        return {value for name, value in {**vars(self.read), **vars(self.split)}.items() if value and "_column" in name}
+
     def chunks(self, path: Path, form: InputFormat, split: Split = "train") -> Iterator[pl.DataFrame]:
         """Yield a file's interactions in its order, without those that weigh nothing or are rated too low.
 
@@ -51,13 +57,14 @@ class LogReader:
 
         Parameters
         ----------
+        path : directories on it (``dt=2026-11-20``) are columns where the options name them
         split : what the file's interactions are, where files tell it
 
         Raises
         ------
         InputError : the file is unreadable, a column missing or of the wrong type, or a value missing or wrong
         """
-        table = open_table(path, form)
+        table = PartitionedTable(open_table(path, form), self.named_columns)
 
         def column(usual: Sequence[str], asked: str | None, option: str) -> str:
             return require_column(table, usual, asked if form.has_named_columns else None, option)

@@ -1,19 +1,16 @@
-"""Text files, plain or gzipped, as blocks of whole lines, so that memory does not grow with the file."""
+"""Text files, plain or compressed, as blocks of whole lines, so that memory does not grow with the file."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
+from llmi2i_cli.data.compression import pieces, starts_compressed
 from llmi2i_cli.errors import InputError
 
 BLOCK_BYTES = 16 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20  # more without an end of line is no text that we know
-GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -30,16 +27,11 @@ class Block:
         return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
 
 
-def is_gzipped(path: Path) -> bool:
-    """Whether the file starts like a gzip file, whatever its name."""
-    with path.open("rb") as handle:
-        return handle.read(2) == GZIP_MAGIC
-
-
 def is_compressed(path: Path) -> bool:
-    """Whether the file is gzip or Parquet, so that the data in it is larger than the file."""
+    """Whether the file is compressed text or Parquet, so that the data in it is larger than the file."""
     with path.open("rb") as handle:
-        return handle.read(4) == PARQUET_MAGIC or is_gzipped(path)
+        start = handle.read(4)
+    return start == PARQUET_MAGIC or starts_compressed(start)
 
 
 def check_readable(path: Path) -> None:
@@ -65,7 +57,7 @@ def read_blocks(path: Path, *, quoted: bool = False, block_bytes: int = BLOCK_BY
 
     Raises
     ------
-    InputError : missing, empty, truncated (gzip), binary or not UTF-8
+    InputError : missing, empty, truncated (gzip, zstd), binary or not UTF-8
     """
     check_readable(path)
     rest, first_line = b"", 1
@@ -93,24 +85,9 @@ def first_lines(path: Path, n_bytes: int = 65536) -> list[str]:
     return []
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if is_gzipped(path) else path.open("rb")
-
-
 def _pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
-    with _open(path) as handle:
-        start = True
-        while True:
-            try:
-                piece = handle.read(n_bytes)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise InputError(f"{path} is truncated or damaged: gzip cannot decompress it; get it again") from error
-            except OSError as error:
-                raise InputError(f"{path} cannot be read: {error.strerror}") from error
-            if not piece:
-                return
-            yield piece.removeprefix(BYTE_ORDER_MARK) if start else piece
-            start = False
+    for number, piece in enumerate(pieces(path, n_bytes)):
+        yield piece.removeprefix(BYTE_ORDER_MARK) if number == 0 else piece
 
 
 def _end_of_lines(data: bytes, quoted: bool) -> int:

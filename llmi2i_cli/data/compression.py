@@ -1,0 +1,64 @@
+"""Compressed text: gzip and Zstandard, told by how a file begins, whatever its name."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from llmi2i_cli.errors import InputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd")
+
+
+def starts_compressed(start: bytes) -> bool:
+    """Whether a file with these first four bytes is gzip or Zstandard."""
+    return start.startswith((GZIP_MAGIC, ZSTD_MAGIC))
+
+
+def pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
+    """What a file holds, decompressed, some `n_bytes` at a time.
+
+    Raises
+    ------
+    InputError : it is truncated or damaged, it is Zstandard and the package for that is missing, or it cannot be read
+    """
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(4)
+        with path.open("rb") as handle:
+            if start.startswith(ZSTD_MAGIC):
+                yield from _zstd_pieces(path, handle, n_bytes)
+            else:
+                text = cast(IO[bytes], gzip.GzipFile(fileobj=handle)) if start.startswith(GZIP_MAGIC) else handle
+                yield from iter(lambda: text.read(n_bytes), b"")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is truncated or damaged: gzip cannot decompress it; get it again") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _zstd_pieces(path: Path, handle: IO[bytes], n_bytes: int) -> Iterator[bytes]:
+    """A file may be several frames, one behind the other, as parallel compressors write it."""
+    try:
+        import zstandard
+    except ImportError as error:
+        raise InputError(f"{path} is compressed with zstd: pip install 'llmi2i[zstd]', or decompress it") from error
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    whole = True
+    try:
+        while data := handle.read(n_bytes):
+            while data:
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                if text := frame.decompress(data):
+                    yield text
+                data, whole = frame.unused_data, frame.eof
+    except zstandard.ZstdError:
+        whole = False
+    if not whole:
+        raise InputError(f"{path} is truncated or damaged: zstd cannot decompress it; get it again")

@@ -1,0 +1,37 @@
+"""Columns that stand in a file's path, as Hive, Spark and Athena write them: ``dt=2026-11-20/part-0.parquet``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+
+from llmi2i_cli.data.table_file import TableFile
+
+NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def partitions_of(path: Path) -> dict[str, str | None]:
+    """The values that the directories of a path tell, by column."""
+    pairs = (part.split("=", 1) for part in path.parent.parts if "=" in part)
+    return {name: None if value == NULL else unquote(value) for name, value in pairs if name}
+
+
+class PartitionedTable:
+    """A table with the columns of its path that are asked for and that its file does not have, as text."""
+
+    def __init__(self, table: TableFile, asked: Collection[str]) -> None:
+        self.table, self.path, self.row_word = table, table.path, table.row_word
+        found = partitions_of(table.path)
+        self._told: Mapping[str, str | None] = {
+            name: value for name, value in found.items() if name in asked and name not in table.columns
+        }
+        self.columns = [*table.columns, *self._told]
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """See `TableFile.chunks`."""
+        told = [pl.lit(self._told[name], pl.String).alias(name) for name in columns if name in self._told]
+        for chunk in self.table.chunks([name for name in columns if name not in self._told]):
+            yield chunk.with_columns(told)
