@@ -29,6 +29,8 @@ class InputFormat:
     recognises : dotted path of the function ``(first lines) -> bool`` that tells it by contents; None: by name alone
     has_named_columns : the file names its columns, so that options can name others, and it can describe items or users
     has_times : its interactions have times; else their order counts
+    folder_log : where it is a folder and no file, the name of the folder in it that tells which of its files count
+    folder_log_suffix : how a file of that folder is called
     item_fields : what describes an item in its catalogues; None is every column
     """
 
@@ -43,6 +45,8 @@ class InputFormat:
     recognises: str | None = None
     has_named_columns: bool = True
     has_times: bool = True
+    folder_log: str = ""
+    folder_log_suffix: str = ""
     item_fields: tuple[str, ...] | None = None
 
     @property
@@ -59,6 +63,20 @@ FORMATS: Mapping[str, InputFormat] = {
             "llmi2i_cli.data.parquet:ParquetFile",
             suffixes=(".parquet", ".pq"),
             magic=b"PAR1",
+        ),
+        InputFormat(
+            "delta",
+            "a folder with a Delta table",
+            "llmi2i_cli.data.lakehouse:open_delta",
+            folder_log="_delta_log",
+            folder_log_suffix=".json",
+        ),
+        InputFormat(
+            "iceberg",
+            "a folder with an Iceberg table",
+            "llmi2i_cli.data.lakehouse:open_iceberg",
+            folder_log="metadata",
+            folder_log_suffix=".metadata.json",
         ),
         InputFormat(
             "amazon",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,22 +15,25 @@ from llmi2i_cli.cli.printing import print_json, print_table
 @with_declared(*STEPS.values())
 def prepare(
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT...", help="Log files, or directories of them (RecBole's with .item and .user)."),
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Logs: files, directories (RecBole's, too), quoted patterns, URLs (s3://, gs://, abfs://).",
+        ),
     ],
     workdir: Workdir = WORKDIR,
     items: Annotated[
-        list[Path] | None, typer.Option(help="Catalogue: item_id, title and other columns, any format. Repeatable.")
+        list[str] | None, typer.Option(help="Catalogue: item_id, title and other columns, any format. Repeatable.")
     ] = None,
     users: Annotated[
-        list[Path] | None, typer.Option(help="Users: user_id and profile, or any columns, any format. Repeatable.")
+        list[str] | None, typer.Option(help="Users: user_id and profile, or any columns, any format. Repeatable.")
     ] = None,
     valid: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="Log that is held out for validation; INPUT is for training. Repeatable."),
     ] = None,
     test: Annotated[
-        list[Path] | None, typer.Option(help="Log that is held out as test; INPUT is for training. Repeatable.")
+        list[str] | None, typer.Option(help="Log that is held out as test; INPUT is for training. Repeatable.")
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

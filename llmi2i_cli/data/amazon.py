@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from llmi2i_cli.data.json_lines import JsonLinesFile, parse_object
+from llmi2i_cli.files.places import Place
 
 KEYS = ("reviewerID", "asin", "parent_asin")
 
 
-def open_amazon(path: Path) -> JsonLinesFile:
+def open_amazon(path: Place) -> JsonLinesFile:
     """A file of reviews or metadata. InputError : as for any `JsonLinesFile`."""
     return JsonLinesFile(path, python_literals=True)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from llmi2i_cli.data.text import is_compressed
+from llmi2i_cli.files.places import Place
 from llmi2i_cli.files.tables import PARQUET_OPTIONS, write_table, writing
 
 BUFFERED_ROWS = 4_000_000
@@ -21,7 +22,7 @@ COMPRESSION_RATIO = 5  # how much larger than a compressed file its text is take
 _KNUTH = 2_654_435_761  # spreads the low bits of the CRC over the high ones
 
 
-def n_buckets_for(files: Iterable[Path], bucket_bytes: int = BUCKET_BYTES) -> int:
+def n_buckets_for(files: Iterable[Place], bucket_bytes: int = BUCKET_BYTES) -> int:
     """How many buckets these input files are cut into, by their sizes."""
     text_bytes = sum(path.stat().st_size * (COMPRESSION_RATIO if is_compressed(path) else 1) for path in files)
     return max(1, -(-text_bytes // bucket_bytes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,12 +13,13 @@ from llmi2i_cli.data.json_lines import JsonLinesFile
 from llmi2i_cli.data.plain_text import describe, plain
 from llmi2i_cli.data.table_file import LINE, TableFile
 from llmi2i_cli.data.values import ids
+from llmi2i_cli.files.places import Place
 
 SCHEMA = {"item_id": pl.String, "title": pl.String, "text": pl.String}
 CHUNK_ROWS = 100_000
 
 
-def read_catalogue(paths: Sequence[Path], item_column: str | None = None) -> pl.DataFrame:
+def read_catalogue(paths: Sequence[Place], item_column: str | None = None) -> pl.DataFrame:
     """Read catalogues: item_id, title, text (String, never null), sorted by item_id.
 
     Title is the column title, name or the like (empty without one). Text is the title and then all other columns in
@@ -38,7 +38,7 @@ def read_catalogue(paths: Sequence[Path], item_column: str | None = None) -> pl.
     return pl.concat([pl.DataFrame(schema=SCHEMA), *parts]).unique("item_id", keep="first").sort("item_id")
 
 
-def _frames(path: Path, item_column: str | None) -> Iterator[pl.DataFrame]:
+def _frames(path: Place, item_column: str | None) -> Iterator[pl.DataFrame]:
     table, form = open_catalogue(path, "--items")
     item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "--item-column")
     title = pick_column([column for column in table.columns if column != item], TITLE_NAMES)

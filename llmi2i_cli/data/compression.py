@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, cast
 
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.places import Place
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -20,7 +20,7 @@ def starts_compressed(start: bytes) -> bool:
     return start.startswith((GZIP_MAGIC, ZSTD_MAGIC))
 
 
-def pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
+def pieces(path: Place, n_bytes: int) -> Iterator[bytes]:
     """What a file holds, decompressed, some `n_bytes` at a time.
 
     Raises
@@ -42,7 +42,7 @@ def pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _zstd_pieces(path: Path, handle: IO[bytes], n_bytes: int) -> Iterator[bytes]:
+def _zstd_pieces(path: Place, handle: IO[bytes], n_bytes: int) -> Iterator[bytes]:
     """A file may be several frames, one behind the other, as parallel compressors write it."""
     try:
         import zstandard

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 
@@ -13,6 +12,7 @@ from llmi2i_cli.data.columns import ITEM_NAMES, USER_NAMES, pick_column
 from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.places import Place
 
 SEPARATORS = (",", "\t", ";", "|")
 
@@ -31,7 +31,7 @@ class DelimitedFile:
 
     row_word = "line"
 
-    def __init__(self, path: Path, *, recbole: bool = False) -> None:
+    def __init__(self, path: Place, *, recbole: bool = False) -> None:
         self.path = path
         self.quoted = not recbole
         lines = first_lines(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from llmi2i_cli.choices.formats import FORMATS, InputFormat
 from llmi2i_cli.choices.loading import load
@@ -11,20 +10,24 @@ from llmi2i_cli.data.compression import COMPRESSED_SUFFIXES
 from llmi2i_cli.data.table_file import TableFile
 from llmi2i_cli.data.text import check_readable, first_lines
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.places import Place
+from llmi2i_cli.files.table_folder import TableFolder
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Place) -> str:
     """The ending of a file's name in lower case, without that of its compression."""
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path).suffix.lower()
 
 
-def detect_format(path: Path) -> InputFormat:
+def detect_format(path: Place) -> InputFormat:
     """Tell a file's format by its name, and by its first lines where the name leaves it open.
 
     Raises
     ------
     InputError : missing, empty or binary, or neither name nor contents are of a format in the table
     """
+    if isinstance(path, TableFolder):
+        return path.form
     check_readable(path)
     with path.open("rb") as handle:
         start = handle.read(16)
@@ -43,7 +46,7 @@ def detect_format(path: Path) -> InputFormat:
     raise InputError(f"{path}: neither its name nor its first line tells what it is: name it with --format")
 
 
-def resolve_formats(files: Sequence[Path], asked: InputFormat | None) -> list[tuple[Path, InputFormat]]:
+def resolve_formats(files: Sequence[Place], asked: InputFormat | None) -> list[tuple[Place, InputFormat]]:
     """Pair each log file with its format: the one that was asked for, or each file's own.
 
     Raises
@@ -61,7 +64,7 @@ def resolve_formats(files: Sequence[Path], asked: InputFormat | None) -> list[tu
     return found
 
 
-def open_table(path: Path, form: InputFormat) -> TableFile:
+def open_table(path: Place, form: InputFormat) -> TableFile:
     """Open a file of a format.
 
     Raises
@@ -72,7 +75,7 @@ def open_table(path: Path, form: InputFormat) -> TableFile:
     return table
 
 
-def open_catalogue(path: Path, option: str) -> tuple[TableFile, InputFormat]:
+def open_catalogue(path: Place, option: str) -> tuple[TableFile, InputFormat]:
     """Open a file about items or users, given with `option`, and tell its format.
 
     Raises

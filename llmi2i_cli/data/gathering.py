@@ -12,11 +12,12 @@ from llmi2i_cli.choices.preparation import PrepareOptions, Split
 from llmi2i_cli.data.formats import resolve_formats
 from llmi2i_cli.data.inputs import Inputs, expand_inputs, sort_inputs
 from llmi2i_cli.errors import UsageError
+from llmi2i_cli.files.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The paths that a run was given: files, and directories of them.
+    """What a run was given: paths of files and of directories, patterns and URLs.
 
     Attributes
     ----------
@@ -25,17 +26,17 @@ class Given:
     items, users : catalogues and profiles, in any format with named columns
     """
 
-    inputs: Sequence[Path]
-    valid: Sequence[Path] = ()
-    test: Sequence[Path] = ()
-    items: Sequence[Path] = ()
-    users: Sequence[Path] = ()
+    inputs: Sequence[str | Path]
+    valid: Sequence[str | Path] = ()
+    test: Sequence[str | Path] = ()
+    items: Sequence[str | Path] = ()
+    users: Sequence[str | Path] = ()
 
 
 class LogFile(NamedTuple):
     """A log file; `split` is what its interactions are, where some files are given to be held out."""
 
-    path: Path
+    path: Place
     form: InputFormat
     split: Split = "train"
 
@@ -50,12 +51,12 @@ class Gathered:
     """
 
     logs: Sequence[LogFile]
-    items: Sequence[Path]
-    users: Sequence[Path]
+    items: Sequence[Place]
+    users: Sequence[Place]
     notices: Sequence[str]
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[Place]:
         return [*(file.path for file in self.logs), *self.items, *self.users]
 
     @property
@@ -91,7 +92,7 @@ def gather(given: Given, options: PrepareOptions) -> Gathered:
         raise UsageError("--valid and --test stand in the place of --split and --split-column: leave these out")
     _once(expand_inputs([*given.inputs, *given.valid, *given.test]), "INPUT, --valid or --test")
     found = sort_inputs(given.inputs, asked)
-    by_split: dict[Split, Sequence[Path]] = {
+    by_split: dict[Split, Sequence[Place]] = {
         "train": found.logs,
         "valid": expand_inputs(given.valid),
         "test": expand_inputs(given.test),
@@ -105,7 +106,7 @@ def gather(given: Given, options: PrepareOptions) -> Gathered:
     return Gathered(logs, item_files, user_files, _notices(found, item_files, user_files))
 
 
-def _once(files: Sequence[Path], option: str) -> Sequence[Path]:
+def _once(files: Sequence[Place], option: str) -> Sequence[Place]:
     if len({file.resolve() for file in files}) < len(files):
         raise UsageError(f"a file of {option} is given twice")
     return files
@@ -122,7 +123,7 @@ def _check_formats(forms: Sequence[InputFormat], options: PrepareOptions) -> Non
         raise UsageError(f"{name} name no columns: leave out {' and '.join(options.named_columns)}")
 
 
-def _notices(found: Inputs, item_files: Sequence[Path], user_files: Sequence[Path]) -> list[str]:
+def _notices(found: Inputs, item_files: Sequence[Place], user_files: Sequence[Place]) -> list[str]:
     left_out = list(found.others)
     notices = []
     for beside, taken, what, option in (
@@ -137,5 +138,5 @@ def _notices(found: Inputs, item_files: Sequence[Path], user_files: Sequence[Pat
     return notices
 
 
-def _names(paths: Sequence[Path]) -> str:
+def _names(paths: Sequence[Place]) -> str:
     return ", ".join(str(path) for path in paths)

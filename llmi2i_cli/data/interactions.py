@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
 
@@ -17,6 +16,7 @@ from llmi2i_cli.data.splits import SPLITS
 from llmi2i_cli.data.table_file import TableFile
 from llmi2i_cli.data.values import ids, names, require_among, times
 from llmi2i_cli.data.weighing import Weighing
+from llmi2i_cli.files.places import Place
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LogReader:
         """The columns that the options name; directories may tell them, too."""
         return {value for name, value in {**vars(self.read), **vars(self.split)}.items() if value and "_column" in name}
 
-    def chunks(self, path: Path, form: InputFormat, split: Split = "train") -> Iterator[pl.DataFrame]:
+    def chunks(self, path: Place, form: InputFormat, split: Split = "train") -> Iterator[pl.DataFrame]:
         """Yield a file's interactions in its order, without those that weigh nothing or are rated too low.
 
         The timestamp is null in every row of a format without times, and in no row of another.

@@ -6,7 +6,6 @@ import ast
 import io
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +14,7 @@ from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.files.places import Place
 
 
 class JsonLinesFile:
@@ -31,7 +31,7 @@ class JsonLinesFile:
 
     row_word = "line"
 
-    def __init__(self, path: Path, *, python_literals: bool = False) -> None:
+    def __init__(self, path: Place, *, python_literals: bool = False) -> None:
         self.path, self.python_literals = path, python_literals
         keys: dict[str, None] = {}
         for number, line in enumerate(first_lines(path), start=1):

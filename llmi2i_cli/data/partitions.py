@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from urllib.parse import unquote
 
 import polars as pl
 
 from llmi2i_cli.data.table_file import TableFile
+from llmi2i_cli.files.places import Place
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
-def partitions_of(path: Path) -> dict[str, str | None]:
+def partitions_of(path: Place) -> dict[str, str | None]:
     """The values that the directories of a path tell, by column."""
     pairs = (part.split("=", 1) for part in path.parent.parts if "=" in part)
     return {name: None if value == NULL else unquote(value) for name, value in pairs if name}

@@ -15,6 +15,7 @@ from llmi2i_cli.data.clean import add_counts
 from llmi2i_cli.data.counts import item_counts, user_counts
 from llmi2i_cli.data.profiles import profile_chunks, with_profiles
 from llmi2i_cli.data.splitting import AssignSplits
+from llmi2i_cli.files.places import Place
 from llmi2i_cli.files.tables import write_table
 
 
@@ -28,7 +29,7 @@ class PreparedParts:
         self.log = log
         self.profiles = log.folder / "profiles"
 
-    def cut_profiles(self, files: Sequence[Path], user_column: str | None) -> None:
+    def cut_profiles(self, files: Sequence[Place], user_column: str | None) -> None:
         """Cut files about users into the log's buckets."""
         shutil.rmtree(self.profiles, ignore_errors=True)
         write_buckets(profile_chunks(files, user_column), self.profiles, self.log.n_buckets)

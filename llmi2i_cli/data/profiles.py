@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 
@@ -11,9 +10,10 @@ from llmi2i_cli.data.columns import PROFILE_NAMES, USER_NAMES, pick_column, requ
 from llmi2i_cli.data.formats import open_catalogue
 from llmi2i_cli.data.plain_text import name_values, plain
 from llmi2i_cli.data.values import ids
+from llmi2i_cli.files.places import Place
 
 
-def profile_chunks(paths: Sequence[Path], user_column: str | None = None) -> Iterator[pl.DataFrame]:
+def profile_chunks(paths: Sequence[Place], user_column: str | None = None) -> Iterator[pl.DataFrame]:
     """Yield user_id and profile (String, never null).
 
     The profile is the column of that name, or else all other columns as ``name: value; name: value``.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from llmi2i_cli.data.delimited import DelimitedFile
+from llmi2i_cli.files.places import Place
 
 
-def open_atomic(path: Path) -> DelimitedFile:
+def open_atomic(path: Place) -> DelimitedFile:
     """An atomic file; types are taken off the column names. InputError : as for any `DelimitedFile`."""
     return DelimitedFile(path, recbole=True)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 
 from llmi2i_cli.data.table_file import LINE
 from llmi2i_cli.data.text import read_blocks
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.places import Place
 
 
 class SequenceFile:
@@ -20,7 +20,7 @@ class SequenceFile:
 
     row_word = "line"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.columns = ["user_id", "item_id"]
 

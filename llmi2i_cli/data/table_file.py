@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+
+from llmi2i_cli.files.places import Place
 
 LINE = "\0line"  # no column of a text file can have this name
 
@@ -21,7 +22,7 @@ class TableFile(Protocol):
     row_word : what a row is called in messages: "line" in text files, "row" in Parquet
     """
 
-    path: Path
+    path: Place
     columns: list[str]
     row_word: str
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from llmi2i_cli.data.compression import pieces, starts_compressed
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.places import Place
+from llmi2i_cli.files.table_folder import TableFolder
 
 BLOCK_BYTES = 16 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20  # more without an end of line is no text that we know
@@ -27,14 +28,16 @@ class Block:
         return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
 
 
-def is_compressed(path: Path) -> bool:
+def is_compressed(path: Place) -> bool:
     """Whether the file is compressed text or Parquet, so that the data in it is larger than the file."""
+    if isinstance(path, TableFolder):
+        return True
     with path.open("rb") as handle:
         start = handle.read(4)
     return start == PARQUET_MAGIC or starts_compressed(start)
 
 
-def check_readable(path: Path) -> None:
+def check_readable(path: Place) -> None:
     """Raise InputError when the file is missing, empty or cannot be opened."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -47,7 +50,7 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_blocks(path: Path, *, quoted: bool = False, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(path: Place, *, quoted: bool = False, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read a text file block by block; blank files give nothing.
 
     Parameters
@@ -78,14 +81,14 @@ def read_blocks(path: Path, *, quoted: bool = False, block_bytes: int = BLOCK_BY
         yield block
 
 
-def first_lines(path: Path, n_bytes: int = 65536) -> list[str]:
+def first_lines(path: Place, n_bytes: int = 65536) -> list[str]:
     """The lines of the start of a text file, without their ends; for telling what it holds."""
     for block in read_blocks(path, block_bytes=n_bytes):
         return [line.removesuffix("\r") for line in block.data.decode().removesuffix("\n").split("\n")]
     return []
 
 
-def _pieces(path: Path, n_bytes: int) -> Iterator[bytes]:
+def _pieces(path: Place, n_bytes: int) -> Iterator[bytes]:
     for number, piece in enumerate(pieces(path, n_bytes)):
         yield piece.removeprefix(BYTE_ORDER_MARK) if number == 0 else piece
 
@@ -102,7 +105,7 @@ def _end_of_lines(data: bytes, quoted: bool) -> int:
     return 0
 
 
-def _check_text(path: Path, block: Block) -> None:
+def _check_text(path: Place, block: Block) -> None:
     binary = block.data.find(b"\0")
     if binary >= 0:
         line = block.first_line + block.data.count(b"\n", 0, binary)

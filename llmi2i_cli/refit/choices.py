@@ -69,7 +69,7 @@ def choices_of(workdir: Path, to_split: ToSplit) -> Choices:
     ------
     ArtifactError : a stage is stale, interrupted or unreadable, or there is no table; the message names the remedy
     """
-    found = [state for state in states(workdir) if state.name != "missing"]
+    found = [state for state in states(workdir, ask_stores=True) if state.name != "missing"]
     steps = [_step(workdir, state) for state in found if state.stage.name in TAKEN]
     for needed in ("prepare", "train-i2i"):
         if not any(step.stage == needed for step in steps):

@@ -58,10 +58,10 @@ def refit(workdir: Path, to: Path, *, to_split: ToSplit = "test") -> dict[str, A
 
 
 def _prepare(options: Options) -> Options:
-    """With paths for text, and the files themselves for the logs with their formats."""
+    """With the files themselves for the logs with their formats."""
     logs = {name: options[each] for name, each in (("inputs", "logs"), ("valid", "valid"), ("test", "test"))}
-    paths = {name: [Path(path) for path, _ in pairs] for name, pairs in logs.items()}
-    others = {name: [Path(path) for path in options[name]] for name in ("items", "users")}
+    paths = {name: [path for path, _ in pairs] for name, pairs in logs.items()}
+    others = {name: options[name] for name in ("items", "users")}
     formats = {form for pairs in logs.values() for _, form in pairs}
     form = formats.pop() if len(formats) == 1 else AUTO  # an input format that was asked for is that of all
     return {**paths, **others, "options": PrepareOptions.from_flat({**options, "format": form})}

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import UnionType
@@ -15,7 +15,9 @@ from typing import Any
 
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.files.cloud import is_url
 from llmi2i_cli.files.documents import read_json
+from llmi2i_cli.files.places import Place, place_of
 from llmi2i_cli.runs.pipeline import Stage, maker_of
 
 # Packages whose version can change an artifact's bytes; each manifest records them.
@@ -35,8 +37,13 @@ MANIFEST_KEYS: Mapping[str, type | UnionType] = {
 FILE_KEYS: Mapping[str, type] = {"bytes": int, "mtime_ns": int, "digest": str}  # of an input or output
 
 
-def file_digest(path: Path) -> str:
-    """BLAKE2b-128 of a file's contents, as hex. A process reads a file once for it, unless the file changes."""
+def file_digest(path: Place) -> str:
+    """BLAKE2b-128 of a file's contents, as hex, or what a cloud's store says of an object's.
+
+    A process reads a file once for it, unless the file changes.
+    """
+    if not isinstance(path, Path):
+        return path.digest
     stat = path.stat()
     return _digest(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
@@ -47,22 +54,22 @@ def _digest(path: Path, *_identity: int) -> str:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _files_under(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+def _files_under(path: Place) -> Sequence[Place]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if isinstance(path, Path) and path.is_dir() else [path]
 
 
-def describe(path: Path, relative_to: Path | None, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def describe(path: Place, relative_to: Path | None, known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Size, time and digest of a file, or of each file of a directory; unchanged size and time spare the digest.
 
     Names are relative to `relative_to`, or as they are when that is None.
     """
     described = {}
     for file in _files_under(path):
-        name = str(file) if relative_to is None else os.path.relpath(file, relative_to)
+        name = str(file) if relative_to is None else os.path.relpath(str(file), relative_to)
         stat = file.stat()
         entry: dict[str, Any] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
         before = known.get(name, {})
-        same = all(before.get(key) == value for key, value in entry.items())
+        same = isinstance(file, Path) and all(before.get(key) == value for key, value in entry.items())
         entry["digest"] = before["digest"] if same else file_digest(file)
         described[name] = entry
     return described
@@ -107,18 +114,28 @@ def output_changes(workdir: Path, stage: Stage, manifest: Mapping[str, Any], *, 
     return None
 
 
-def input_changes(manifest: Mapping[str, Any], workdir: Path, *, thoroughly: bool = False) -> str | None:
-    """The first input that is gone or differs from what the manifest's run has read, or None."""
+def input_changes(
+    manifest: Mapping[str, Any], workdir: Path, *, thoroughly: bool = False, ask_stores: bool = False
+) -> str | None:
+    """The first input that is gone or differs from what the manifest's run has read, or None.
+
+    Objects in a cloud's store are looked at where `ask_stores` says so: each costs a request.
+    """
     for name, entry in manifest["inputs"].items():
-        path = workdir / name  # an absolute name stays as it is
-        if not path.exists():
+        if is_url(name) and not ask_stores:
+            continue
+        try:
+            path = place_of(name, workdir)
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+        if path is None:
             return f"{name} is missing"
         if not is_as_described(path, entry, thoroughly=thoroughly):
             return f"{name} changed"
     return None
 
 
-def is_as_described(path: Path, entry: Mapping[str, Any], *, thoroughly: bool = False) -> bool:
+def is_as_described(path: Place, entry: Mapping[str, Any], *, thoroughly: bool = False) -> bool:
     """Whether a file has the contents that a manifest's `entry` tells.
 
     An unchanged size and time spare the digest, unless it is to be looked at `thoroughly`: a disk that forgets changes
@@ -127,7 +144,7 @@ def is_as_described(path: Path, entry: Mapping[str, Any], *, thoroughly: bool = 
     stat = path.stat()
     if stat.st_size != entry["bytes"]:
         return False
-    if stat.st_mtime_ns == entry["mtime_ns"] and not thoroughly:
+    if isinstance(path, Path) and stat.st_mtime_ns == entry["mtime_ns"] and not thoroughly:
         return True
     return file_digest(path) == entry["digest"]
 

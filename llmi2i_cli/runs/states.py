@@ -36,16 +36,27 @@ class State:
         return f"{self.stage.folder}/{self.stage.manifest_name(self.variant)}"
 
 
-def states(workdir: Path, *, thoroughly: bool = False) -> Iterator[State]:
-    """The state of every variant of every stage, in pipeline order; `thoroughly` compares contents, too."""
+def states(workdir: Path, *, thoroughly: bool = False, ask_stores: bool = False) -> Iterator[State]:
+    """The state of every variant of every stage, in pipeline order.
+
+    Parameters
+    ----------
+    thoroughly : compare contents, too
+    ask_stores : look at inputs in a cloud's store as well: a request for each
+    """
     stale_files: dict[str, str] = {}
     for stage in STAGES.values():
         for variant in stage.variants:
-            yield _state(workdir, stage, variant, stale_files, thoroughly)
+            yield _state(workdir, stage, variant, stale_files, thoroughly, ask_stores)
 
 
 def _state(
-    workdir: Path, stage: Stage, variant: Mapping[str, str], stale_files: dict[str, str], thoroughly: bool
+    workdir: Path,
+    stage: Stage,
+    variant: Mapping[str, str],
+    stale_files: dict[str, str],
+    thoroughly: bool,
+    ask_stores: bool,
 ) -> State:
     """Adds what is stale of the stage's outputs to `stale_files`."""
     path = workdir / stage.folder / stage.manifest_name(variant)
@@ -59,7 +70,7 @@ def _state(
     upstream = (f"{name} is stale" for name in manifest["inputs"] if name in stale_files)
     why = (
         output_changes(workdir, stage, manifest, thoroughly=thoroughly)
-        or input_changes(manifest, workdir, thoroughly=thoroughly)
+        or input_changes(manifest, workdir, thoroughly=thoroughly, ask_stores=ask_stores)
         or next(upstream, "")
     )
     if not why and manifest["versions"].get("llmi2i") != __version__:

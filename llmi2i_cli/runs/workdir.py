@@ -27,6 +27,7 @@ from typing import Any
 from llmi2i_cli import __version__
 from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
 from llmi2i_cli.files.atomic import put_in_place, write_json
+from llmi2i_cli.files.places import Place
 from llmi2i_cli.runs.disk_errors import one_line_of_the_disk
 from llmi2i_cli.runs.locks import HeldLock, lock
 from llmi2i_cli.runs.manifests import (
@@ -176,7 +177,7 @@ def stage_run(
     *,
     options: Mapping[str, Any],
     variant: Mapping[str, str] | None = None,
-    files: Sequence[Path] = (),
+    files: Sequence[Place] = (),
     also_reads: Sequence[str] = (),
     resumable: bool = True,
     force: bool = False,
@@ -266,7 +267,7 @@ def stage_run(
 
 
 def _read_inputs(
-    workdir: Path, stage: Stage, variant: Mapping[str, str], also_reads: Sequence[str], files: Sequence[Path]
+    workdir: Path, stage: Stage, variant: Mapping[str, str], also_reads: Sequence[str], files: Sequence[Place]
 ) -> dict[str, dict[str, Any]]:
     """Describe everything that a run reads: artifacts by their path in the work directory, other files by their own."""
     manifest = read_manifest(workdir / stage.folder / stage.manifest_name(variant))

@@ -32,13 +32,13 @@ from llmi2i_cli.runs.workdir import StageRun, stage_run
 
 
 def prepare(
-    inputs: Sequence[Path],
+    inputs: Sequence[str | Path],
     *,
     workdir: Path,
-    valid: Sequence[Path] = (),
-    test: Sequence[Path] = (),
-    items: Sequence[Path] = (),
-    users: Sequence[Path] = (),
+    valid: Sequence[str | Path] = (),
+    test: Sequence[str | Path] = (),
+    items: Sequence[str | Path] = (),
+    users: Sequence[str | Path] = (),
     options: PrepareOptions = PrepareOptions(),
     force: bool = False,
 ) -> dict[str, Any]:
@@ -51,8 +51,9 @@ def prepare(
 
     Parameters
     ----------
-    inputs : log files, or directories of them; their rows follow each other. Files among them that their format's names
-        tell to be about items or users (RecBole's ``.item`` and ``.user``) stand in for `items` and `users`
+    inputs : log files, directories of them, patterns or URLs; their rows follow each other. Files among them that their
+        format's names tell to be about items or users (RecBole's ``.item`` and ``.user``) stand in for `items` and
+        `users`
     valid, test : logs that are held out; `inputs` are then for training alone
     items, users : catalogues and profiles, in any format with named columns
 

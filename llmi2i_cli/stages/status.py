@@ -30,7 +30,7 @@ def status(workdir: Path, *, verify: bool = False) -> list[dict[str, Any]]:
     """
     running = holders(workdir)
     rows: list[dict[str, Any]] = []
-    for stage, found in groupby(states(workdir, thoroughly=verify), lambda state: state.stage):
+    for stage, found in groupby(states(workdir, thoroughly=verify, ask_stores=verify), lambda state: state.stage):
         of_stage = [_row(state, running) for state in found]
         present = [row for row in of_stage if row["state"] != "missing"]
         if not present and not stage.optional:

@@ -12,7 +12,7 @@ def test_a_directory_stands_for_its_files_by_name(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         if folder != "empty":
             (tmp_path / folder / "part").write_text("x")
-    found = [str(path.relative_to(tmp_path)) for path in expand_inputs([tmp_path])]
+    found = [str(path).removeprefix(f"{tmp_path}/") for path in expand_inputs([tmp_path])]
     assert found == ["a.csv", "b.csv", "dt=10/h=1/part", "dt=2/part"]
     with pytest.raises(InputError, match="holds no file"):
         expand_inputs([tmp_path / "empty"])
@@ -26,7 +26,7 @@ def test_a_pattern_stands_for_what_it_matches(tmp_path):
         (tmp_path / name).write_text("x")
 
     def found(pattern):
-        return [str(path.relative_to(tmp_path)) for path in expand_inputs([tmp_path / pattern])]
+        return [str(path).removeprefix(f"{tmp_path}/") for path in expand_inputs([tmp_path / pattern])]
 
     assert found("[ab].csv") == ["a.csv", "b.csv"]
     assert found("i*") == ["in/c.csv", "in/deep/d.csv"]  # a directory, with all that lies in it

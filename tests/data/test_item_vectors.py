@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llmi2i_cli.data import parquet
+from llmi2i_cli.data import scanned_table
 from llmi2i_cli.data.item_vectors import read_item_vectors
 from llmi2i_cli.errors import InputError
 
@@ -16,7 +16,7 @@ ITEMS = pl.Series("item_id", ["1", "2", "3", "4"])
 @pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float32, 2), pl.List(pl.Int16)])
 @pytest.mark.parametrize("rows_at_once", [1, 1000])
 def test_vectors_stand_in_the_order_of_the_catalogue(tmp_path, monkeypatch, dtype, rows_at_once):
-    monkeypatch.setattr(parquet, "BATCH_ROWS", rows_at_once)
+    monkeypatch.setattr(scanned_table, "BATCH_ROWS", rows_at_once)
     vectors = pl.Series([[3, 4], [9, 9], [1, 2], [0, 0]], dtype=dtype)
     table = pl.DataFrame({"title": list("abcd"), "item_id": [4, 99, 1, 2], "vector": vectors})
     table.write_parquet(tmp_path / "vectors.parquet")
@@ -66,7 +66,7 @@ NAN, INFINITE = float("nan"), float("inf")
 )
 @pytest.mark.parametrize("rows_at_once", [1, 1000])
 def test_what_cannot_be_is_one_line_with_file_and_row(tmp_path, monkeypatch, columns, message, rows_at_once):
-    monkeypatch.setattr(parquet, "BATCH_ROWS", rows_at_once)
+    monkeypatch.setattr(scanned_table, "BATCH_ROWS", rows_at_once)
     path = tmp_path / "vectors.parquet"
     pl.DataFrame(columns, strict=False).write_parquet(path)
     with pytest.raises(InputError) as raised:
