@@ -15,7 +15,7 @@ Unit = Literal["s", "ms", "us", "ns"]
 Scheme = Literal["leave-last-two", "last-day", "none"]
 Split = Literal["train", "valid", "test"]
 
-_FORMATS = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())
+_FORMATS = "; ".join(f"{row.name}: {row.about}" for row in FORMATS.values())  # in the help of --format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class ReadOptions:
     """How log files are read; None takes the first of a column's usual names."""
 
     format: Literal[AUTO, *FORMATS] = option(  # type: ignore[valid-type]
-        AUTO, f"Format of the logs; auto tells it by names and contents; {_FORMATS}. Text may be gzipped."
+        AUTO,
+        f"Format of the logs; auto tells it by names and contents; {_FORMATS}. Text may be compressed (gzip, zstd).",
     )
     user_column: str | None = option(None, "Column of user ids; by default user_id or the like.")
     item_column: str | None = option(None, "Column of item ids; by default item_id or the like.")

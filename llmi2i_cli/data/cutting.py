@@ -25,7 +25,7 @@ def cut_logs(
     ------
     InputError : a file cannot be read, there is no interaction, or two files count their times in different units
     """
-    asked = reader.read.time_unit
+    asked = reader.options.read.time_unit
     latest: dict[Unit, int] = {}
     example: dict[Unit, LogFile] = {}
     n_rows = 0
@@ -39,7 +39,7 @@ def cut_logs(
         on_file(f"{n_rows:,} interactions")
     if n_rows == 0:
         who = f"{files[0].path}{' and the other inputs hold' if len(files) > 1 else ' holds'}"
-        raise InputError(f"{who} no interaction{' that counts' if reader.read.leave_out else ''}")
+        raise InputError(f"{who} no interaction{' that counts' if reader.options.read.leave_out else ''}")
     if len(latest) > 1:
         (unit, file), (other_unit, other) = list(example.items())[:2]
         raise InputError(f"{file.path} has times in {unit}, {other.path} in {other_unit}: convert one of them")

@@ -90,13 +90,14 @@ def gather(given: Given, options: PrepareOptions) -> Gathered:
     asked = None if options.read.format == AUTO else FORMATS[options.read.format]
     if (given.valid or given.test) and (options.split.split_column or options.split.split != "leave-last-two"):
         raise UsageError("--valid and --test stand in the place of --split and --split-column: leave these out")
-    _once(expand_inputs([*given.inputs, *given.valid, *given.test]), "INPUT, --valid or --test")
     found = sort_inputs(given.inputs, asked)
     by_split: dict[Split, Sequence[Place]] = {
         "train": found.logs,
         "valid": expand_inputs(given.valid),
         "test": expand_inputs(given.test),
     }
+    all_files = [*found.items, *found.users, *found.others, *(path for paths in by_split.values() for path in paths)]
+    _once(all_files, "INPUT, --valid or --test")
     paths = [(path, split) for split, paths in by_split.items() for path in paths]
     forms = resolve_formats([path for path, _ in paths], asked)
     _check_formats([form for _, form in forms], options)

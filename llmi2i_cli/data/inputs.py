@@ -45,8 +45,11 @@ def expand_inputs(inputs: Iterable[str | Path]) -> list[Place]:
 def _expand(given: str) -> Sequence[Place]:
     if is_url(given):
         check_url(given)
-        folder = table_folder_at(given)
-        return [folder] if folder else find_objects(given)
+        try:
+            folder = table_folder_at(given)
+            return [folder] if folder else find_objects(given)
+        except OSError as error:
+            raise InputError(f"{given} cannot be read: {error.strerror}") from error
     if Path(given).exists():
         return _at(Path(given))
     if not glob.has_magic(given):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from llmi2i_cli.choices.formats import InputFormat
-from llmi2i_cli.choices.preparation import ReadOptions, Split, SplitOptions
+from llmi2i_cli.choices.preparation import PrepareOptions, Split
 from llmi2i_cli.data.columns import ITEM_NAMES, TIME_NAMES, USER_NAMES, require_column
 from llmi2i_cli.data.formats import open_table
 from llmi2i_cli.data.partitions import PartitionedTable
@@ -30,25 +30,19 @@ class LogReader:
     - is_target (Boolean), whether it may be held out, where the options name events for that.
     """
 
-    read: ReadOptions = field(default_factory=ReadOptions)
-    split: SplitOptions = field(default_factory=SplitOptions)
+    options: PrepareOptions = field(default_factory=PrepareOptions)
     has_split_files: bool = False
 
     @property
     def schema(self) -> dict[str, type[pl.DataType]]:
         """The columns of `chunks`."""
         some = {
-            "weight": (pl.Float32, self.read.are_weighted),
-            "split": (pl.String, self.split.split_column is not None or self.has_split_files),
-            "is_target": (pl.Boolean, bool(self.split.target_event)),
+            "weight": (pl.Float32, self.options.read.are_weighted),
+            "split": (pl.String, self.options.split.split_column is not None or self.has_split_files),
+            "is_target": (pl.Boolean, bool(self.options.split.target_event)),
         }
         always = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
         return {**always, **{name: dtype for name, (dtype, asked) in some.items() if asked}}
-
-    @property
-    def named_columns(self) -> set[str]:
-        """The columns that the options name; directories may tell them, too."""
-        return {value for name, value in {**vars(self.read), **vars(self.split)}.items() if value and "_column" in name}
 
     def chunks(self, path: Place, form: InputFormat, split: Split = "train") -> Iterator[pl.DataFrame]:
         """Yield a file's interactions in its order, without those that weigh nothing or are rated too low.
@@ -64,36 +58,37 @@ class LogReader:
         ------
         InputError : the file is unreadable, a column missing or of the wrong type, or a value missing or wrong
         """
-        table = PartitionedTable(open_table(path, form), self.named_columns)
+        read, table = self.options.read, PartitionedTable(open_table(path, form), self.options.named_columns.values())
 
         def column(usual: Sequence[str], asked: str | None, option: str) -> str:
             return require_column(table, usual, asked if form.has_named_columns else None, option)
 
-        user = column(USER_NAMES, self.read.user_column, "--user-column")
-        item = column(ITEM_NAMES, self.read.item_column, "--item-column")
-        time = column(TIME_NAMES, self.read.time_column, "--time-column") if form.has_times else None
-        own = [column((), name, "--split-column")] if (name := self.split.split_column) else []
-        weighing = Weighing(table, self.read)
+        user = column(USER_NAMES, read.user_column, "--user-column")
+        item = column(ITEM_NAMES, read.item_column, "--item-column")
+        time = column(TIME_NAMES, read.time_column, "--time-column") if form.has_times else None
+        own = [column((), name, "--split-column")] if (name := self.options.split.split_column) else []
+        weighing = Weighing(table, read)
         dates_seen: set[bool] = set()
         wanted = dict.fromkeys((user, item, *([time] if time else []), *own, *weighing.columns))
         for chunk in table.chunks(list(wanted)):
-            weights = weighing.weights(chunk)
-            rows = chunk.filter(weights > 0)  # before the rest is looked at: what is left out may lack an item
+            weights, rows = None, chunk
+            if read.leave_out:  # before the rest is looked at: what is left out may lack an item
+                counts = weighing.weights(chunk)
+                weights, rows = counts.filter(counts > 0), chunk.filter(counts > 0)
             users = ids(table, rows, user, "--user-column")
             items = ids(table, rows, item, "--item-column")
             found = pl.DataFrame({"user_id": users, "item_id": items}).with_columns(
                 timestamp=times(table, rows, time, dates_seen) if time else None,
-                weight=weights.filter(weights > 0),
+                weight=weights,
                 split=_splits(table, rows, own[0]) if own else pl.lit(split),
                 is_target=self._are_targets(table, rows),
             )
             yield found.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())
 
     def _are_targets(self, table: TableFile, rows: pl.DataFrame) -> pl.Series | None:
-        if not self.split.target_event:
+        if not (targets := self.options.split.target_event):
             return None
-        events = names(table, rows, str(self.read.event_column), "--event-column")
-        return events.is_in(list(self.split.target_event))
+        return names(table, rows, str(self.options.read.event_column), "--event-column").is_in(list(targets))
 
 
 def _splits(table: TableFile, rows: pl.DataFrame, column: str) -> pl.Series:

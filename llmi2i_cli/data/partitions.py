@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 import polars as pl
@@ -22,12 +22,10 @@ def partitions_of(path: Place) -> dict[str, str | None]:
 class PartitionedTable:
     """A table with the columns of its path that are asked for and that its file does not have, as text."""
 
-    def __init__(self, table: TableFile, asked: Collection[str]) -> None:
+    def __init__(self, table: TableFile, asked: Iterable[str]) -> None:
         self.table, self.path, self.row_word = table, table.path, table.row_word
-        found = partitions_of(table.path)
-        self._told: Mapping[str, str | None] = {
-            name: value for name, value in found.items() if name in asked and name not in table.columns
-        }
+        wanted, found = set(asked) - set(table.columns), partitions_of(table.path)
+        self._told: Mapping[str, str | None] = {name: value for name, value in found.items() if name in wanted}
         self.columns = [*table.columns, *self._told]
 
     def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -23,6 +24,7 @@ from llmi2i_cli.choices.formats import FORMATS
 from llmi2i_cli.errors import InputError, UsageError
 
 SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "file")
+RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 BUFFER_BYTES = 8 * 2**20  # of an object, per request
 
 
@@ -122,20 +124,17 @@ def find_objects(url: str) -> list[CloudObject]:
     Raises
     ------
     UsageError : another scheme, or credentials within the URL
-    InputError : there is no such object, or the store cannot be asked
+    InputError : there is no such object
+    OSError : the store cannot be asked
     """
     check_url(url)
     root, key = _split(url)
     key = key.rstrip("/")
     pattern = key.split("/") if glob.has_magic(key) else None
-    try:
-        with _as_os_error():
-            if pattern is None and (found := _head(root, key)):
-                return [found]
-            fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), key.split("/")))
-            objects = list_below(f"{root}{'/'.join(fixed)}")
-    except OSError as error:
-        raise InputError(f"{url} cannot be read: {error.strerror}") from error
+    if pattern is None and (found := find_object(url.rstrip("/"))):
+        return [found]
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), key.split("/")))
+    objects = list_below(f"{root}{'/'.join(fixed)}")
     for row in FORMATS.values():
         if row.folder_log and (log := _first_with(objects, f"/{row.folder_log}/", row.folder_log_suffix)):
             table = log.partition(f"/{row.folder_log}/")[0]
@@ -226,7 +225,7 @@ def _obstore() -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _store(root: str) -> Any:
-    return _obstore().store.from_url(root)
+    return _obstore().store.from_url(root, retry_config=RETRIES)
 
 
 @contextmanager

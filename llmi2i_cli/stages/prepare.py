@@ -94,7 +94,7 @@ def prepare(
 def _write_outputs(run: StageRun, files: Gathered, options: PrepareOptions) -> pl.DataFrame:
     """Write the three tables; returns the one of items, with its counts."""
     n_buckets = n_buckets_for((file.path for file in files.logs), options.read.bucket_mib * 2**20)
-    reader = LogReader(options.read, options.split, files.has_split_files)
+    reader = LogReader(options, files.has_split_files)
     log = BucketedLog(run.partial / "scratch", n_buckets, options.clean, reader.schema)
     parts = PreparedParts(log)
     catalogue = read_catalogue(files.items, options.read.item_column) if files.items else None

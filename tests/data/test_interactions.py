@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.choices.formats import FORMATS
-from llmi2i_cli.choices.preparation import ReadOptions
+from llmi2i_cli.choices.preparation import PrepareOptions, ReadOptions
 from llmi2i_cli.data.formats import detect_format
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.errors import InputError
@@ -14,7 +14,7 @@ from llmi2i_cli.errors import InputError
 
 def read(path, form=None, **columns):
     row = FORMATS[form] if form else detect_format(path)
-    reader = LogReader(ReadOptions(**columns))
+    reader = LogReader(PrepareOptions(read=ReadOptions(**columns)))
     return [interaction for chunk in reader.chunks(path, row) for interaction in chunk.iter_rows()]
 
 
@@ -78,7 +78,7 @@ def test_parquet_columns_may_have_any_type_that_says_the_same(tmp_path, users, i
 
 
 def test_parquet_is_read_in_batches_and_rows_are_counted_over_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("llmi2i_cli.data.parquet.BATCH_ROWS", 10)
+    monkeypatch.setattr("llmi2i_cli.data.scanned_table.BATCH_ROWS", 10)
     users = [f"u{i}" for i in range(95)]
     frame = pl.DataFrame({"user_id": users, "item_id": users, "timestamp": range(95)})
     frame.write_parquet(tmp_path / "a.parquet", row_group_size=25)

@@ -10,7 +10,7 @@ from llmi2i_cli.errors import InputError
 
 def read(path, **given):
     options = PrepareOptions.from_flat(given)
-    chunks = LogReader(options.read, options.split).chunks(path, detect_format(path))
+    chunks = LogReader(options).chunks(path, detect_format(path))
     return [row for chunk in chunks for row in chunk.iter_rows()]
 
 

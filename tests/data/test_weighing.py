@@ -19,7 +19,7 @@ EVENTS = ("view=0.25", "buy=1", "refund=0")
 def read(path, **given):
     options = PrepareOptions.from_flat(given)
     options.check()
-    chunks = LogReader(options.read, options.split).chunks(path, detect_format(path))
+    chunks = LogReader(options).chunks(path, detect_format(path))
     return [row for chunk in chunks for row in chunk.iter_rows()]
 
 
@@ -145,4 +145,4 @@ def test_formats_without_columns_have_no_events(tmp_path):
     (tmp_path / "log.txt").write_text("u a b\n")
     options = PrepareOptions.from_flat({"weight_column": "n"})
     with pytest.raises(InputError, match="has no column 'n'"):
-        list(LogReader(options.read).chunks(tmp_path / "log.txt", FORMATS["sequences"]))
+        list(LogReader(options).chunks(tmp_path / "log.txt", FORMATS["sequences"]))

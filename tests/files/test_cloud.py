@@ -140,6 +140,16 @@ def test_what_changed_in_the_store_is_noticed(store, tmp_path, capsys):
     assert set(pl.read_parquet(tmp_path / "w/prepare/interactions.parquet")["item_id"]) == {"c"}
 
 
+def test_a_store_that_does_not_answer_is_one_line(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setitem(cloud.RETRIES, "max_retries", 0)
+    assert run("prepare", "s3://shop/log.csv", "-w", tmp_path / "w") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: s3://shop/log.csv cannot be read: Generic S3 error")
+    assert error.count("\n") == 1
+    assert "not-to-be-told" not in error
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
