@@ -80,9 +80,10 @@ def artifacts_page() -> str:
 
 
 def _column_rows(table: Table) -> Iterator[str]:
-    for name, dtype in table.schema.items():
+    for name, dtype in {**table.schema, **table.optional}.items():
         column = COLUMNS[name]
-        yield f"| `{name}` | {dtype} | {_values(column)} | {column.about} |"
+        about = f"{column.about}; only where the log has it" if name in table.optional else column.about
+        yield f"| `{name}` | {dtype} | {_values(column)} | {about} |"
 
 
 def _values(column: Column) -> str:
