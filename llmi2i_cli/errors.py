@@ -28,7 +28,7 @@ class ModelError(Llmi2iError):
 
 
 class GateError(Llmi2iError):
-    """A new index is not to take the place of the old one; the message names each gate that failed."""
+    """A new index must not take the place of the old one; the message names each gate that failed."""
 
 
 class UsageError(Llmi2iError):

@@ -267,7 +267,7 @@ def test_a_base_that_is_no_causal_language_model(workdir, tmp_path, capsys, stag
     options = ("--negatives", "uniform") if stage == "sft-disc" else ()
     status, error = failure(capsys, stage, "--base-model", base, *options, "-w", workdir)
     assert status == 1
-    assert f"{base} is no causal language model that can be loaded" in error
+    assert f"{base} is not a causal language model that can be loaded" in error
     assert "give a local directory, a hub id or a preset (llama-tiny" in error
     after = contents(workdir)
     assert {name: after[name] for name in after if name.startswith(("prepare", stage))} == before

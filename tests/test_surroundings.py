@@ -119,10 +119,13 @@ LARGEST = sys.maxsize
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sft-gen", "--epochs", "inf"], "Invalid value for '--epochs': inf is no finite number"),
-        (["sft-gen", "--epochs", "nan"], "Invalid value for '--epochs': nan is no finite number"),
+        (["sft-gen", "--epochs", "inf"], "Invalid value for '--epochs': inf is not a finite number"),
+        (["sft-gen", "--epochs", "nan"], "Invalid value for '--epochs': nan is not a finite number"),
         (["sft-disc", "--batch-size", BEYOND], f"Invalid value for '--batch-size': {BEYOND} is too large a number"),
-        (["train-i2i", "--model", "bpr", "--regularization", "1e999"], "'--regularization': inf is no finite number"),
+        (
+            ["train-i2i", "--model", "bpr", "--regularization", "1e999"],
+            "inf is not a finite number",
+        ),
         (["train-i2i", "--model", "bpr", "--factors", LARGEST], "Invalid value for '--factors'"),
         (["train-i2i", "--seed", BEYOND], "Invalid value for '--seed'"),
         (["evaluate", "--k", 5, "--k", BEYOND], f"Invalid value for '--k': {BEYOND} is too large a number"),

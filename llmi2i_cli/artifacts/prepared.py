@@ -114,7 +114,7 @@ class PreparedLog:
     Attributes
     ----------
     profiles : of each user, empty where there is none
-    histories : the train interactions, one row a user
+    histories : the train interactions, one row per user
     """
 
     catalogue: Catalogue

@@ -14,7 +14,7 @@ def names_of(parts: str) -> tuple[str, ...]:
     """``"bm25,text"`` as names. UsageError for fewer than two, or one that is named twice."""
     names = tuple(name.strip() for name in parts.split(","))
     if len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError(f"--parts names two or more different models, with commas between them, not {parts!r}")
+        raise UsageError(f"--parts names two or more different models, separated by commas, not {parts!r}")
     return names
 
 

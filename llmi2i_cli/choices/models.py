@@ -170,7 +170,7 @@ class NextItemOptions:
 class BlendOptions:
     """The two that know different things: what was bought together, and what items are."""
 
-    parts: str = option("bm25,text", "the models that are blended, with commas between them")
+    parts: str = option("bm25,text", "the models to blend, separated by commas")
     weights: str = option("", "their weights, in that order; empty is 1 for each")
 
 
@@ -178,7 +178,7 @@ class BlendOptions:
 class LlmBlendOptions(BlendOptions):
     """Those two, and what the trained generator knows of the items' order."""
 
-    parts: str = option("bm25,text,next-item", "the models that are blended, with commas between them")
+    parts: str = option("bm25,text,next-item", "the models to blend, separated by commas")
 
 
 # BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
@@ -305,7 +305,7 @@ def has_variant(model: str, data: str) -> bool:
 
 
 def parts_of(model: str, options: Mapping[str, Any], data: str) -> tuple[tuple[str, str], ...]:
-    """The tables that a model is made from, as (model, data); none for most. UsageError for what is no part."""
+    """The tables that a model is made from, as (model, data); none for most. UsageError for what is not a part."""
     if "parts" not in MODELS[model].reads:
         return ()
     names = names_of(options["parts"])

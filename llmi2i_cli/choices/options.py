@@ -48,7 +48,7 @@ def spelled(name: str) -> str:
 
 
 def check_bounds(options: Any) -> None:
-    """UsageError for the first option of an instance that is no finite number within its bounds; None was not given."""
+    """UsageError for the first option that is not a finite number within its bounds; None was not given."""
     for name, (_, _, about) in declared(type(options)).items():
         if (value := getattr(options, name)) is None:
             continue

@@ -73,14 +73,16 @@ class ReadOptions:
 class CleanOptions:
     """What leaves the log: by its time, by the minima of the k-core (0 and 1 keep everything), by a history's cap."""
 
-    since: str | None = option(None, "Interactions from this time on alone: a date (UTC) or a number as the log has.")
-    until: str | None = option(None, "Interactions before this time alone: a date (UTC) or a number as the log has.")
-    days: int | None = option(None, "Interactions of this many days before --until, or up to the latest, alone.", min=1)
-    min_user_items: int = option(0, "k-core: different items a user has at least.", min=0)
-    min_item_users: int = option(
-        0, "k-core: different users an item has at least; items of the catalogue with fewer leave, too.", min=0
+    since: str | None = option(None, "Only interactions from this time on: a date (UTC), or a number as in the log.")
+    until: str | None = option(None, "Only interactions before this time: a date (UTC), or a number as in the log.")
+    days: int | None = option(
+        None, "Only interactions of this many days before --until, or up to the latest one.", min=1
     )
-    max_user_items: int = option(1000, "Most recent interactions kept of a user.", min=1)
+    min_user_items: int = option(0, "k-core: fewest different items per user.", min=0)
+    min_item_users: int = option(
+        0, "k-core: fewest different users per item; items of the catalogue with fewer are dropped.", min=0
+    )
+    max_user_items: int = option(1000, "Most recent interactions kept per user.", min=1)
 
     @property
     def has_window(self) -> bool:
@@ -99,14 +101,12 @@ class SplitOptions:
         "leave-last-two", "Hold out each user's last two interactions, or the log's last two days (UTC), or nothing."
     )
     to_split: Split = option(
-        "train", "Train takes in all up to this split: valid leaves test held out, test leaves nothing."
+        "train", "Last split that train takes in: valid leaves test held out, test leaves nothing."
     )
-    eval_users: int | None = option(None, "Held-out interactions of this many random users a day, for last-day.", min=1)
-    split_column: str | None = option(
-        None, "Column of your own split (train, valid, test), in the place of --split; what is test is test alone."
-    )
+    eval_users: int | None = option(None, "Hold out those of this many random users per day, for last-day.", min=1)
+    split_column: str | None = option(None, "Column of your own split (train, valid, test), instead of --split.")
     target_event: tuple[str, ...] = option(
-        (), "Hold out interactions with this event of --event-column alone. Repeatable."
+        (), "Hold out only interactions with this event of --event-column. Repeatable."
     )
     seed: int = option(42, SEED_HELP, min=0, max=LARGEST_SEED)
 
@@ -118,7 +118,7 @@ class TailOptions:
     tail_max_count: int = option(5, "Long tail in reports: items with one to this many interactions in all.", min=0)
     tail_fraction: float = option(
         0.2,
-        "Long tail in training: this share of the bought items, the least bought (and the never bought).",
+        "Long tail in training: the least bought items, this share of those bought, and the never bought.",
         min=0,
         max=1,
     )

@@ -16,9 +16,9 @@ class RuleOptions:
     """Rules hold for neighbours: an item that may not be shown keeps its own row, for who looks at it all the same."""
 
     allow: Path | None = option(
-        None, "Neighbours are items of this file alone (in stock, ...): an id per line, or a table with item_id."
+        None, "Only items of this file are neighbours (in stock, ...): one id per line, or a table with item_id."
     )
-    deny: Path | None = option(None, "Neighbours are no items of this file (sold out, adult, ...), as --allow.")
+    deny: Path | None = option(None, "Items of this file are not neighbours (adult, ...): a file as for --allow.")
     same: str | None = option(None, "Column of the catalogue in which neighbours have the item's own value.")
     different: str | None = option(None, "Column of the catalogue in which neighbours have another value.")
     catalogue: Path | None = option(

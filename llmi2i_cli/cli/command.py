@@ -20,7 +20,7 @@ class Command(TyperCommand):
             given = ctx.params.get(parameter.name or "")
             for value in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(value, float) and not math.isfinite(value):
-                    raise typer.BadParameter(f"{value} is no finite number", ctx=ctx, param=parameter)
+                    raise typer.BadParameter(f"{value} is not a finite number", ctx=ctx, param=parameter)
                 if isinstance(value, int) and abs(value) > sys.maxsize:
                     raise typer.BadParameter(f"{value} is too large a number", ctx=ctx, param=parameter)
         return rest

@@ -20,7 +20,9 @@ INDEX = "an exported index, a table of i2i/, or a work directory for its table"
 @with_declared(Gates)
 def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD", help=f"The index that is served: {INDEX}.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The index that is to take its place, as OLD.")],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", help="The index that is to take its place, in any of the same forms.")
+    ],
     model: I2IModel = "swing",
     data: Data = "real",
     as_json: AsJson = False,

@@ -24,7 +24,7 @@ def evaluate(
     ] = None,
     recent: Annotated[
         str,
-        typer.Option(help="M, recent items looked up; auto: the best of 1 to 100 (generator: 5 to 50)."),
+        typer.Option(help="M, how many recent items are looked up; auto: the best of 1 to 100 (generator: 5 to 50)."),
     ] = "auto",
     decay: Annotated[
         str,
@@ -35,7 +35,7 @@ def evaluate(
     ] = True,
     ranking: Annotated[
         Literal["auto", "index", "user-vectors"],
-        typer.Option(help="Rank by the index, or by a model's own user vectors, where it has them (auto)."),
+        typer.Option(help="Rank by the index or by the model's own user vectors; auto: by these where it has them."),
     ] = "auto",
     baseline: Annotated[
         str | None,

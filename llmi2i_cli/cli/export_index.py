@@ -26,7 +26,7 @@ def export_index(
     model: I2IModel = "swing",
     data: Data = "real",
     top_k: Annotated[
-        int | None, typer.Option(help="Neighbours of each item.", show_default="all that were trained", min=1)
+        int | None, typer.Option(help="Neighbours per item.", show_default="all that were trained", min=1)
     ] = None,
     format: Annotated[
         list[IndexFormat] | None,
@@ -35,13 +35,13 @@ def export_index(
     to: Annotated[
         str | None,
         typer.Option(
-            help="Let a Redis serve it: redis://HOST:PORT/DB, or rediss:// for TLS. "
+            help="Publish it to a Redis: redis://HOST:PORT/DB, or rediss:// for TLS. "
             "The password stands in the URL or in REDISCLI_AUTH."
         ),
     ] = None,
     layout: Annotated[
         Literal[*REDIS_LAYOUTS],  # type: ignore[valid-type]
-        typer.Option(help=f"How an item's neighbours stand in Redis; {LAYOUTS}."),
+        typer.Option(help=f"How the neighbours of an item are stored in Redis; {LAYOUTS}."),
     ] = "zset",
     name: Annotated[
         str | None, typer.Option(help="What all keys in Redis begin with.", show_default="llmi2i:MODEL-DATA")

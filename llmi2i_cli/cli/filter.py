@@ -16,13 +16,13 @@ def filter_candidates(
         float,
         typer.Option(help="P(Yes) from which `keep` is set; a tuned fuse chooses its own.", min=0, max=1),
     ] = 0.5,
-    include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions, too.")] = False,
+    include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions as well.")] = False,
     shards: Shards = 1,
     shard: Shard = 1,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let the discriminator judge the candidates; all stay, `keep` marks.
+    """Let the discriminator judge the candidates; all of them stay, and `keep` marks the good ones.
 
     Example: llmi2i filter -w work --min-confidence 0.5
     """

@@ -25,32 +25,38 @@ def fuse(
         typer.Option(help=HOW, show_default=f"tuned, or {DEFAULT}"),
     ] = None,
     recall_number: Annotated[
-        int | None, typer.Option(help="Candidates a user at most.", show_default="tuned, or all", min=0)
+        int | None, typer.Option(help="Candidates per user at most.", show_default="tuned, or all", min=0)
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(help="Confidence they need.", show_default="tuned, or filter's keep", min=0, max=1)
+        float | None,
+        typer.Option(help="Confidence that candidates need.", show_default="tuned, or filter's keep", min=0, max=1),
     ] = None,
     order: Annotated[
         Literal["rank", "confidence", "random"] | None,
         typer.Option(
-            help="Which candidates come first: generator's, discriminator's or, as a control, any.",
+            help="Which candidates come first: the generator's best, the discriminator's or, as a control, any.",
             show_default="tuned, or rank",
         ),
     ] = None,
     copied_history: Annotated[
         int | None,
-        typer.Option(help="Latest interactions that a pseudo user copies.", show_default="tuned, or all", min=1),
+        typer.Option(help="Latest interactions that a pseudo-user copies.", show_default="tuned, or all", min=1),
     ] = None,
     weight: Annotated[
         Literal["one", "confidence"] | None,
-        typer.Option(help="What a candidate counts beside a real 1.", show_default="tuned, or confidence"),
+        typer.Option(help="What a candidate counts; a real interaction counts 1.", show_default="tuned, or confidence"),
     ] = None,
     include_real: Annotated[
         bool, typer.Option("--include-real", help="Leave out real interactions that filter --include-real doubts.")
     ] = False,
     drop_real: Annotated[
         float | None,
-        typer.Option(help="Share of them, the least confident.", show_default="tuned, or 0.01", min=0, max=0.99),
+        typer.Option(
+            help="Share of the real interactions to leave out, the least confident.",
+            show_default="tuned, or 0.01",
+            min=0,
+            max=0.99,
+        ),
     ] = None,
     model: Annotated[
         Literal[*JUDGES],  # type: ignore[valid-type]

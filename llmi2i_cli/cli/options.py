@@ -18,33 +18,42 @@ Workdir = Annotated[
     typer.Option("--workdir", "-w", envvar="LLMI2I_WORKDIR", help="Directory of all artifacts.", file_okay=False),
 ]
 Seed = Annotated[int, typer.Option(help=SEED_HELP, min=0, max=LARGEST_SEED)]
-Force = Annotated[bool, typer.Option("--force", help="Run although the result is up to date.")]
+Force = Annotated[bool, typer.Option("--force", help="Run even if the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 I2IModel = Annotated[Literal[*MODELS], typer.Option(help="Item-to-item model.")]  # type: ignore[valid-type]
-Data = Annotated[Literal["real", "fused"], typer.Option(help="Log it is trained on: as it is, or with LLM's.")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak of the linear decay.", show_default="the base's", min=0)]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Users a step, over all processes.", show_default="the base's", min=1)
+Data = Annotated[
+    Literal["real", "fused"],
+    typer.Option(help="Log that it is trained on: the real one, or with the LLM's interactions."),
 ]
-GradientAccumulation = Annotated[int, typer.Option(help="Parts that a step's users are worked on in.", min=1)]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Peak learning rate, which then decays linearly.", show_default="the base's", min=0)
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Users per step, over all processes.", show_default="the base's", min=1)
+]
+GradientAccumulation = Annotated[
+    int, typer.Option(help="Parts that the users of a step are split into, to save memory.", min=1)
+]
 MaxLength = Annotated[
-    int | None, typer.Option(help="Tokens a user; older items drop out.", show_default="the base's", min=4)
+    int | None, typer.Option(help="Tokens per user; older items are left out.", show_default="the base's", min=4)
 ]
 DeepSpeed = Annotated[
     Path | None, typer.Option(help="DeepSpeed configuration (JSON), or zero2 for llmi2i's own.", dir_okay=False)
 ]
 Attention = Annotated[
     finetuning_options.Attention,
-    typer.Option(help="Attention kernel; auto takes flash_attention_2 where flash-attn and a CUDA device are."),
+    typer.Option(help="Attention kernel; auto takes flash_attention_2 where there is flash-attn and a CUDA device."),
 ]
 Template = Annotated[
-    Path | None, typer.Option(help="Text with {profile} and {history} to replace the prompt.", dir_okay=False)
+    Path | None, typer.Option(help="Text file with {profile} and {history} that replaces the prompt.", dir_okay=False)
 ]
-CheckpointSteps = Annotated[int, typer.Option(help="Steps between checkpoints; 0: one an epoch.", min=0)]
-Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on from a killed run's last checkpoint.")]
-Shards = Annotated[int, typer.Option(help="Parts that the users are shared out in; each may run anywhere.", min=1)]
-Shard = Annotated[int, typer.Option(help="Which part this run does, from 1.", min=1)]
+CheckpointSteps = Annotated[int, typer.Option(help="Steps between checkpoints; 0: one per epoch.", min=0)]
+Resume = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Continue from the last checkpoint of a killed run.")
+]
+Shards = Annotated[int, typer.Option(help="Shards that the users are divided into; each may run anywhere.", min=1)]
+Shard = Annotated[int, typer.Option(help="Which of the shards this run does, from 1.", min=1)]
 
 
 def recent_option(value: str) -> int | None:

@@ -30,7 +30,7 @@ def give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-RANKING_NAMES = {"retrieved_items": "retrieved items a query (RN)"}
+RANKING_NAMES = {"retrieved_items": "retrieved items per query (RN)"}
 
 
 def print_json(result: Any) -> None:

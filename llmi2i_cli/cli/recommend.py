@@ -19,14 +19,16 @@ def recommend(
     workdir: Workdir = WORKDIR,
     file: Annotated[
         Path | None,
-        typer.Option(help="Instead: one query a line, a user id or JSON, [items] or {user_id, items}.", dir_okay=False),
+        typer.Option(
+            help="Instead: queries, one per line, a user id or JSON, [items] or {user_id, items}.", dir_okay=False
+        ),
     ] = None,
     item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
     model: I2IModel = "swing",
     data: Data = "real",
-    top_n: Annotated[int, typer.Option(help="Items to print for a query.", min=1)] = 10,
+    top_n: Annotated[int, typer.Option(help="Items to print per query.", min=1)] = 10,
     recent: Annotated[
-        str, typer.Option(help="M, recent items looked up; auto: the M that evaluate has chosen, or 100.")
+        str, typer.Option(help="M, how many recent items are looked up; auto: as evaluate has chosen, or 100.")
     ] = "auto",
     decay: Annotated[
         str, typer.Option(help="What the next older item counts, from the last one's 1; auto: as in evaluate, or 1.")

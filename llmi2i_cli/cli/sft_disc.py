@@ -34,7 +34,7 @@ def sft_disc(
     ] = DiscriminatorOptions.base_model,
     negatives: Annotated[
         Negatives,
-        typer.Option(help="Where the No examples come from; generator trains a second one without the last items."),
+        typer.Option(help="Where the No examples come from; generator: lists of one trained without the last items."),
     ] = DiscriminatorOptions.negatives,
     negatives_per_positive: Annotated[
         int, typer.Option(help="No examples for each Yes.", min=1)

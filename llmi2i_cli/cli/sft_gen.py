@@ -47,18 +47,18 @@ def sft_gen(
     template: Template = GeneratorOptions.template,
     checkpoint_steps: CheckpointSteps = GeneratorOptions.checkpoint_steps,
     patience: Annotated[
-        int, typer.Option(help="Epochs without a better validation figure before it ends; 0: all epochs.", min=0)
+        int, typer.Option(help="Epochs without a better validation figure before training ends; 0: all epochs.", min=0)
     ] = GeneratorOptions.patience,
     stop_after: Annotated[
         float | None,
-        typer.Option(help="Epochs after which it ends, on the schedule of all --epochs.", show_default="all"),
+        typer.Option(help="Epochs after which training ends, on the schedule of all --epochs.", show_default="all"),
     ] = GeneratorOptions.stop_after,
     softmax: Annotated[
         Softmax,
-        typer.Option(help="Items a target is compared with: all, or a sample; auto samples above 1,000,000 items."),
+        typer.Option(help="Items that a target is compared with: all, or a sample; auto samples above 1,000,000."),
     ] = GeneratorOptions.softmax,
     sampled_items: Annotated[
-        int, typer.Option(help="Items drawn a step by a sampled softmax.", min=1)
+        int, typer.Option(help="Items that a sampled softmax draws per step.", min=1)
     ] = GeneratorOptions.sampled_items,
     resume: Resume = True,
     examples_only: Annotated[

@@ -25,8 +25,8 @@ def simulate(
 ) -> None:
     """Write a simulated log and its catalogue, of any size: OUT/interactions.parquet and OUT/items.parquet.
 
-    Users have taste for few kinds of items and come in sessions, items come new and are bought again, titles tell a
-    part. At the default sizes popularity, histories, titles and what item-to-item models find are like real logs'.
+    Users like a few kinds of items and come in sessions, new items appear, some are bought again, and titles say a part
+    of what they are. At the default sizes popularity, histories, titles and what models find are like in real logs.
 
     Example: llmi2i simulate shop --users 100000 --items 50000 --interactions 1000000
     """

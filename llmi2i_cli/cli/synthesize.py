@@ -14,9 +14,9 @@ from llmi2i_cli.cli.printing import print_manifest
 def synthesize(
     workdir: Workdir = WORKDIR,
     history: Annotated[int, typer.Option(help="Most recent interactions that the generator is shown.", min=1)] = 10,
-    recall_number: Annotated[int, typer.Option(help="Candidates a user.", min=1)] = 30,
+    recall_number: Annotated[int, typer.Option(help="Candidates per user.", min=1)] = 30,
     only_users: Annotated[
-        Path | None, typer.Option(help="File of user ids, one a line: only these get candidates.", dir_okay=False)
+        Path | None, typer.Option(help="File of user ids, one per line: only they get candidates.", dir_okay=False)
     ] = None,
     shards: Shards = 1,
     shard: Shard = 1,

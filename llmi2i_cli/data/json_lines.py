@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line; `amazon.py` is a dialect of it, some of whose lines are Python literals."""
+"""JSON Lines: one object per line; `amazon.py` is a dialect of it, some of whose lines are Python literals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmi2i_cli.files.places import Place
 
 
 class JsonLinesFile:
-    """A file of one object a line; its columns are the keys of the objects in its first 64 KiB.
+    """A file of one object per line; its columns are the keys of the objects in its first 64 KiB.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class JsonLinesFile:
     def _parse_line(self, line: str, number: int) -> dict[str, Any]:
         found = parse_object(line, python_literals=self.python_literals)
         if found is None:
-            raise InputError(f"{self.path}, line {number}: not one JSON object a line: {line.strip()[:40]!r}")
+            raise InputError(f"{self.path}, line {number}: not one JSON object per line: {line.strip()[:40]!r}")
         return found
 
 

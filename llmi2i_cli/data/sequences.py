@@ -1,4 +1,4 @@
-"""Sequence files: one user a line, ``USER ITEM ITEM ...``, oldest first, separated by spaces or tabs."""
+"""Sequence files: one user per line, ``USER ITEM ITEM ...``, oldest first, separated by spaces or tabs."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def tables_of(
     ours = RankedTable(model, data, rankings[0] if ranking == "auto" else ranking)
     theirs = _baseline(model, baseline, ranking) if baseline else None
     if model == GENERATOR and (data != "real" or ours == theirs):
-        raise UsageError("--model generator has learned from the real log alone: leave out --data and --baseline real")
+        raise UsageError("--model generator has learnt from the real log alone: leave out --data and --baseline real")
     if ours.ranking == GENERATOR and decay is not None:
         raise UsageError("--model generator reads a history as it is: leave out --decay")
     for table in filter(None, (ours, theirs)):

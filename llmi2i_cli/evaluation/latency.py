@@ -31,7 +31,7 @@ def query_latency(
 
     Parameters
     ----------
-    queries : one row a user, oldest first
+    queries : one row per user, oldest first
     recent, top_n, decay : as in `retrieve`
     exclude_seen : leave out the whole history, not the `recent` items alone
 

@@ -3,7 +3,7 @@
 This is what a recommender does online. Offline it runs for all users at once, and evaluation measures exactly the
 ranking that is served: `rank_one` and `retrieve` share one kernel.
 
-Cost: a query adds up to M x K scores in a hash table of 4 x M x K slots (16 bytes each) or one slot an item, whichever
+Cost: a query adds up to M x K scores in a hash table of 4 x M x K slots (16 bytes each) or one slot per item, whichever
 is less, so that it stays in the cache whatever the size of the catalogue, and then passes once over the distinct items.
 """
 
@@ -54,7 +54,7 @@ def retrieve(
     Parameters
     ----------
     neighbours : the index, (n_items, k)
-    queries : one row a query, oldest first; an item that occurs twice among the recent ones counts twice
+    queries : one row per query, oldest first; an item that occurs twice among the recent ones counts twice
     recent : M, how many of the last interactions are looked up
     top_n : length of the rankings
     exclude : rows aligned with `queries`; their items are left out of the rankings. None leaves nothing out

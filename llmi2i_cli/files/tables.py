@@ -31,7 +31,7 @@ def scan_table(path: Path, schema: Schema, remedy: str, *, optional: Schema = Ma
         frame = pl.scan_parquet(path, glob=False)
         found = frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArtifactError(f"{path} is no readable Parquet file (damaged or foreign): {remedy}") from error
+        raise ArtifactError(f"{path} is not a readable Parquet file (damaged or foreign): {remedy}") from error
     wanted = {**schema, **{name: dtype for name, dtype in optional.items() if name in found}}
     for column, dtype in wanted.items():
         if column not in found:

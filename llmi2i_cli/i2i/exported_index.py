@@ -51,7 +51,7 @@ def read_exported(path: Path) -> ExportedIndex:
     readers = {form.ending: form.read for form in INDEX_FORMS.values() if form.read}
     reader = readers.get(path.suffix)
     if reader is None:
-        raise InputError(f"{path} is no index that can be read back: its name has to end with {', '.join(readers)}")
+        raise InputError(f"{path} is not an index that can be read back: its name has to end with {', '.join(readers)}")
     index: ExportedIndex = load(reader)(path)
     if index.first.is_empty():
         raise ArtifactError(f"{path} holds no neighbour of any item: {REMEDY}")

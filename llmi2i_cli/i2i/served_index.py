@@ -4,7 +4,7 @@
 
     meta.json         format, version, n_items, top_k
     neighbours.npy    records of int32 (k,) ``ids``, rows of the neighbours, best first, padded with -1, and of
-                      float32 (k,) ``scores``; one an item, so that all of it lies together
+                      float32 (k,) ``scores``; one per item, so that all of it lies together
     tie_ranks.npy     int32 (n_items,): the order among equal sums
     id_text.bin       the item ids as UTF-8, one after the other
     id_offsets.npy    int64 (n_items + 1,): item i is ``id_text[id_offsets[i]:id_offsets[i + 1]]``
@@ -76,7 +76,7 @@ class ServedIndex:
                     raise
         except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtifactError(
-                f"{directory} is no index of this version ({error}): "
+                f"{directory} is not an index of this version ({error}): "
                 "run `llmi2i export-index --format mmap --force` again"
             ) from error
         advise_random(index.records)

@@ -25,7 +25,7 @@ left out is found again by one AND; it is left out when it is among these.
 
 Cost. For each user of each item, some steps for each item of its history: |I_u|^2 for each user, the whole of it when
 histories share little. For each pair of users, at most n (n - 1) steps when it shares n items, fewer by the cut lists;
-pairs that share one item cost nothing. Memory: 40 bytes an item and thread, 4 for each interaction of the users of one
+pairs that share one item cost nothing. Memory: 40 bytes per item and thread, 4 for each interaction of the users of one
 item, and some 30 for each interaction of the log; nothing grows with the number of pairs. Rows do not depend on each
 other: an item is the unit of parallel work, and `max_item_users` bounds the largest.
 """

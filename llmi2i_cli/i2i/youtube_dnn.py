@@ -129,7 +129,7 @@ class YoutubeDNN:
             towers.load_state_dict(state)
         except (OSError, ValueError, KeyError, RuntimeError, IndexError, zipfile.BadZipFile) as error:
             raise ArtifactError(
-                f"{path} is no YoutubeDNN (damaged or foreign): run `llmi2i train-i2i --model youtubednn --force` again"
+                f"{path} is not a YoutubeDNN (or damaged): run `llmi2i train-i2i --model youtubednn --force` again"
             ) from error
         return cls(towers, known_items, recent)
 

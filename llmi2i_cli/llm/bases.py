@@ -165,13 +165,13 @@ def _load_pretrained(spec: str, attention: str) -> tuple[PreTrainedModel, PreTra
     except Exception as error:  # safetensors and tokenizers raise types of their own
         known = ", ".join(PRESETS)
         raise ModelError(
-            f"{spec} is no causal language model that can be loaded ({_reason(error)}): "
+            f"{spec} is not a causal language model that can be loaded ({_reason(error)}): "
             f"give a local directory, a hub id or a preset ({known})"
         ) from error
     if type(llm.config) in MODEL_FOR_MASKED_LM_MAPPING and not llm.config.is_decoder:
         raise ModelError(f"{spec} is a masked language model ({llm.config.model_type}): give a causal one")
     if llm.get_output_embeddings() is None:
-        raise ModelError(f"{spec} has no output embeddings: it is no causal language model")
+        raise ModelError(f"{spec} has no output embeddings: it is not a causal language model")
     return llm, tokenizer
 
 
@@ -278,7 +278,7 @@ def read_card(directory: Path, item_ids: pl.Series, remedy: str) -> Card:
         card = Card(**values)
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(
-            f"{directory} is no checkpoint of llmi2i ({CARD} is missing or damaged): {remedy}"
+            f"{directory} is not a checkpoint of llmi2i ({CARD} is missing or damaged): {remedy}"
         ) from error
     if card.n_items != len(item_ids) or card.catalogue != catalogue_digest(item_ids):
         raise ArtifactError(f"{directory} was trained on another catalogue than prepare/items.parquet: {remedy}")

@@ -15,7 +15,7 @@ from llmi2i_cli.llm.packing import TokenSequence, pack
 
 
 class Examples(Protocol):
-    """Training data: one example a user. `sequence` may depend on nothing but `index` (and the epoch's own seed)."""
+    """Training data: one example per user. `sequence` may depend on nothing but `index` (and the epoch's own seed)."""
 
     def __len__(self) -> int: ...
 
@@ -38,7 +38,7 @@ class Indices(Dataset[int]):
 
 
 class Shares(Sampler[list[int]]):
-    """One process's share of each part of a batch; together the processes see every example once an epoch.
+    """One process's share of each part of a batch; together the processes see every example once per epoch.
 
     The order is that of seed and epoch alone, so that any number of processes takes the same steps. In an epoch's last
     part there may be fewer examples than processes: some shares are then empty.

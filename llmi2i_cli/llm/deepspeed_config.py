@@ -36,7 +36,7 @@ def deepspeed_config(given: Path) -> str:
     try:
         stage = read_json(path).get("zero_optimization", {}).get("stage", 0)
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is no DeepSpeed configuration in JSON ({error}): correct it, or use zero2") from error
+        raise InputError(f"{path} is not a DeepSpeed configuration in JSON ({error}): mend it, or use zero2") from error
     if stage not in (0, 1, 2):
         raise UsageError(
             f"{path}: ZeRO stage {stage} cuts the weights up, and item vectors are read whole: use stage 2"

@@ -34,7 +34,7 @@ from llmi2i_cli.runs.processes import from_first, is_first
 
 
 class DiscriminatorExamples:
-    """One sequence a position, all its candidates behind the shared history; Yes and No weigh the same in all."""
+    """One sequence per position, all its candidates behind the shared history; Yes and No weigh the same in all."""
 
     def __init__(self, pieces: PromptPieces, positions: Positions, tokens: NDArray[np.int32], max_length: int) -> None:
         self.pieces, self.positions, self.tokens, self.max_length = pieces, positions, tokens, max_length

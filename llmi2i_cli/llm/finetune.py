@@ -213,7 +213,7 @@ def fine_tune(
         ddp_broadcast_buffers=False,
     )
     if world_size() == 1 and torch.cuda.device_count() > 1:
-        notice(f"one of {torch.cuda.device_count()} GPUs is used: torchrun uses them all (README, On several GPUs)")
+        notice(f"one of {torch.cuda.device_count()} GPUs is used: torchrun uses them all (see examples/docs/gpus.md)")
     trainer = _Trainer(
         model=model,
         args=arguments,

@@ -28,12 +28,12 @@ class FineTuningOptions:
     ----------
     base_model : a preset, a local directory or a hub id; None: what the stage chooses
     epochs : passes over the users
-    batch_size : users a step, over all processes
+    batch_size : users per step, over all processes
     gradient_accumulation : parts that a step's users are worked on in
-    max_length : tokens a user
+    max_length : tokens per user
     deepspeed : a DeepSpeed configuration of the user's own, or the name of a shipped one
     template : text that replaces the prompt
-    checkpoint_steps : steps between checkpoints, 0 for one an epoch; has no say in the result
+    checkpoint_steps : steps between checkpoints, 0 for one per epoch; has no say in the result
     """
 
     base_model: str | None = None

@@ -1,4 +1,4 @@
-"""Generation as a ranking: with one token an item, the next-item distribution is one matrix product.
+"""Generation as a ranking: with one token per item, the next-item distribution is one matrix product.
 
 The paper lets the LLM write the next items out; a ranked list of the most likely ones is our reading of it. Users go
 through in fixed blocks of `BLOCK_USERS`, so the figures are the same however the work is shared; who else is in a block

@@ -24,7 +24,7 @@ from llmi2i_cli.llm.training_place import TrainingPlace
 
 
 class GeneratorExamples:
-    """One sequence a user with every item a target; weight alpha where the target is of the train tail, else beta."""
+    """One sequence per user with every item a target; weight alpha where the target is of the train tail, else beta."""
 
     def __init__(
         self, pieces: PromptPieces, histories: Histories, item_weights: NDArray[np.float32], max_length: int

@@ -1,4 +1,4 @@
-"""A causal LM whose vocabulary also holds the items: one token an item, behind the base's own vocabulary.
+"""A causal LM whose vocabulary also holds the items: one token per item, behind the base's own vocabulary.
 
 Layout of the vocabulary::
 

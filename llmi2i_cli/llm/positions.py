@@ -26,7 +26,7 @@ class Positions:
     Attributes
     ----------
     users : int64 (P,), whose history it is
-    contexts : the history before each position, one row a position
+    contexts : the history before each position, one row per position
     candidate_ptr : int64 (P + 1,); position p has the candidates candidate_ptr[p] .. candidate_ptr[p + 1] - 1
     candidates : int32 (C,)
     labels : bool (C,), True = observed

@@ -18,8 +18,8 @@ FEWEST_USERS_A_STEP = 16
 class TrainingDefaults:
     """How a base is trained unless the user says otherwise.
 
-    `batch_size` counts users a step, and is halved for a small log that would have fewer than `fewest_steps` an epoch;
-    `max_length` counts tokens a user; dropout acts on embeddings and on the last hidden state.
+    `batch_size` counts users per step, and is halved for a small log with fewer than `fewest_steps` per epoch;
+    `max_length` counts tokens per user; dropout acts on embeddings and on the last hidden state.
     """
 
     epochs: float

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. `batch_size` counts users a step over all processes and accumulation steps."""
+    """How to train. `batch_size` counts users per step over all processes and accumulation steps."""
 
     epochs: float
     learning_rate: float
@@ -25,7 +25,7 @@ class TrainingOptions:
     seed: int
     gradient_accumulation: int = 1
     deepspeed: Path | None = None
-    checkpoint_steps: int = 0  # 0: once an epoch
+    checkpoint_steps: int = 0  # 0: once per epoch
     best_by: str | None = None  # figure of the evaluation by which the best epoch's weights are kept; None: the last's
     patience: int = 0  # epochs without a better figure before the training ends; 0: it goes through
     stop_after: float | None = None  # epochs; the schedule is still that of all

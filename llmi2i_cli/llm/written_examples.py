@@ -19,8 +19,8 @@ from llmi2i_cli.llm.generator_training import prepare_generator
 def write_examples(options: GeneratorOptions, log: PreparedLog, path: Path) -> int:
     """Write the training examples as JSON lines: prompt and completion as text, and the loss weight.
 
-    One line a target, as other trainers want it: the completion is the next item's token, the prompt all before it. In
-    the text an item token reads ``<item:ID>``. Returns the number of lines.
+    One line per target, as other trainers want it: the completion is the next item's token, the prompt all before it.
+    In the text an item token reads ``<item:ID>``. Returns the number of lines.
     """
     trainee, examples = prepare_generator(options, log)
     names = [f"<item:{item_id}>" for item_id in log.catalogue.ids]

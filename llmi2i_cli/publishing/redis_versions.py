@@ -216,7 +216,7 @@ def _in_words(place: RedisPlace) -> Iterator[None]:
         raise _lost(place) from None
     except (redis.exceptions.RedisError, OSError) as error:
         raise OutputError(
-            f"{place.address}: {error}: what it serves of {place.name} is whole, give the same command again"
+            f"{place.address}: {error}: what it serves of {place.name} is whole; give the same command again"
         ) from error
 
 

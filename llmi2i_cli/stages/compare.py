@@ -79,7 +79,7 @@ def check_gates(result: Mapping[str, Any]) -> None:
             figure = "not known" if gate["figure"] is None else f"{gate['figure']:.4g}"
             failed.append(f"{name[4:]} is {figure} ({spelled(name)} {gate['bound']:g})")
     if failed:
-        raise GateError(f"{result['new']['path']} is not to take the place of the old index: {', '.join(failed)}")
+        raise GateError(f"{result['new']['path']} must not take the place of the old index: {', '.join(failed)}")
 
 
 def _at_gate(name: str, bound: float | None, figure: float | None) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def evaluate(
             for care in ("tuned", "search"):
                 if ours.protocol.get(care) != theirs.protocol.get(care):
                     how = f"one of {ours_asked.name} and {theirs_asked.name} alone was {CARE[care]}"
-                    notice(f"Warning: {how}: the gain compares unequal care")
+                    notice(f"Warning: {how}: the gain compares tables that were not tuned alike")
             result["baseline"] = {
                 "model": theirs_asked.model,
                 "data": theirs_asked.data,
@@ -266,7 +266,7 @@ def _generator_ranker(
 
 
 def _per_user_table(workdir: Path, held_out: HeldOut, metrics: PerUserMetrics) -> Any:
-    """One row a user with targets: user_id, targets (how many), and each metric."""
+    """One row per user with targets: user_id, targets (how many), and each metric."""
     import polars as pl
 
     from llmi2i_cli.artifacts.prepared import read_user_ids

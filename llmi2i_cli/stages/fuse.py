@@ -58,7 +58,7 @@ def fuse(
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
     if recall_number is not None and recall_number < 0:
-        raise UsageError(f"--recall-number counts candidates a user and cannot be {recall_number}")
+        raise UsageError(f"--recall-number counts candidates per user and cannot be {recall_number}")
     if drop_real is not None and not 0 <= drop_real < 1:
         raise UsageError(f"--drop-real is a share of the real interactions, not {drop_real}")
     if drop_real is not None and not include_real:

@@ -171,7 +171,7 @@ def _query_of_json(text: str, where: str) -> Query:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise InputError(f"{where}: no valid JSON ({error})") from error
+        raise InputError(f"{where}: not valid JSON ({error})") from error
     name, items = ("", value) if isinstance(value, list) else (value.get("user_id", ""), value.get("items"))
     if not isinstance(items, list) or not all(isinstance(item, str | int) for item in items):
         raise InputError(f'{where}: write a list of item ids, or {{"user_id": ..., "items": [...]}}')

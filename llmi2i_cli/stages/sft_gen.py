@@ -100,9 +100,9 @@ def _validation(log: PreparedLog, worth: CandidateWorth) -> Callable[[Generator]
 
 def _tell_tail(share: float, options: GeneratorOptions) -> None:
     if share > 0:
-        notice(f"--alpha {options.alpha:g} weighed {share:.1%} of the targets, those of the long tail")
+        notice(f"--alpha {options.alpha:g} weighed {share:.1%} of the targets, those in the long tail")
     elif options.alpha != options.beta:
-        notice("Warning: no target is of the long tail, so --alpha weighed none: raise --tail-fraction of prepare")
+        notice("Warning: no target is in the long tail, so --alpha weighed none: raise --tail-fraction of prepare")
 
 
 def _tell(figures: Mapping[str, float]) -> None:
@@ -116,5 +116,5 @@ def _tell(figures: Mapping[str, float]) -> None:
     if fused <= real_recall:
         notice(
             "Warning: the generator's candidates do not help the table on validation: train longer (--epochs), on more "
-            "data or from another --base-model before you serve what is made of them"
+            "data or from another --base-model before you serve what is made from them"
         )

@@ -15,7 +15,7 @@ PROCESS_KEYS = ("pid", "host", "started_at", "shard", "doing", "done", "total")
 
 
 def status(workdir: Path, *, verify: bool = False) -> list[dict[str, Any]]:
-    """One row a stage and variant, in pipeline order.
+    """One row per stage and variant, in pipeline order.
 
     A stage is ``running`` while a process works on it, else what `runs.states` tells. Variants of which nothing is
     there are listed only, as one row, when that is so of all variants of a stage; an optional stage is not listed then.

@@ -88,14 +88,14 @@ def synthesize(
 
 
 def read_user_list(path: Path, user_ids: pl.Series) -> Any:
-    """Indices of the users that a file names, one id a line, sorted int64; InputError for one who is not in the log."""
+    """Indices of the users in a file, one id per line, sorted int64; InputError for one who is not in the log."""
     import numpy as np
     import polars as pl
 
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # ids may hold what else Unicode breaks lines at
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a list of users, one id a line: {error}") from error
+        raise InputError(f"{path} cannot be read as a list of users, one id per line: {error}") from error
     wanted = pl.DataFrame({"user_id": [line for line in lines if line]}, schema={"user_id": pl.String})
     known = pl.DataFrame({"user_id": user_ids}).with_row_index("index")
     found = wanted.join(known, on="user_id", how="left", maintain_order="left")

@@ -218,7 +218,7 @@ def _read_vectors(path: Path, item_ids: pl.Series) -> NDArray[np.float32]:
     if found.n_outside:
         notice(f"{path}: {found.n_outside:,} vectors are of items outside the catalogue and left out")
     if found.n_without:
-        notice(f"{path}: {found.n_without:,} of {len(item_ids):,} items have no vector, and get no neighbours by it")
+        notice(f"{path}: {found.n_without:,} of {len(item_ids):,} items have no vector and so no neighbours")
     return found.vectors
 
 
@@ -238,7 +238,7 @@ def _check_search(training: _Training) -> None:
 
         require_faiss()
     elif MODELS[training.model].dense and n_items > EXACT_SEARCH_ITEMS:
-        notice(f"train-i2i: comparing each of {n_items:,} items with all others takes long; --search faiss is quicker")
+        notice(f"train-i2i: comparing each of {n_items:,} items with all others is slow; --search faiss is quicker")
 
 
 def _tune(training: _Training, given: Mapping[str, Any]) -> Search:

@@ -222,7 +222,7 @@ def test_a_missing_artifact_names_the_command_that_makes_it(workdir):
 
 def test_a_directory_in_a_files_place(workdir):
     (workdir / "synthesize/candidates.parquet").mkdir()
-    with pytest.raises(ArtifactError, match="is no readable Parquet file"):
+    with pytest.raises(ArtifactError, match="is not a readable Parquet file"):
         read_artifact(workdir, "synthesize/candidates.parquet")
 
 

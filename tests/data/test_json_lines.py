@@ -43,7 +43,7 @@ def test_line_numbers_count_blank_lines(tmp_path):
 @pytest.mark.parametrize("where", [1, 3000])
 def test_a_line_that_is_no_object_is_named(tmp_path, line, where):
     path = write(tmp_path, *['{"a": "some longer text to fill the start of the file"}'] * (where - 1), line)
-    with pytest.raises(InputError, match=f"log.jsonl, line {where}: not one JSON object a line"):
+    with pytest.raises(InputError, match=f"log.jsonl, line {where}: not one JSON object per line"):
         rows(path, ["a"])
 
 

@@ -162,7 +162,7 @@ def test_a_damaged_index_is_told_with_the_remedy(tmp_path, damage):
     write_served_index(tmp_path / "index", arrays(), ITEM_IDS)
     damage(tmp_path / "index")
     with pytest.raises(
-        ArtifactError, match=r"is no index of this version .* run `llmi2i export-index --format mmap --force` again"
+        ArtifactError, match=r"is not an index of this version .* run `llmi2i export-index --format mmap --force` again"
     ):
         ServedIndex.open(tmp_path / "index")
 

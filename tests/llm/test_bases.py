@@ -282,7 +282,7 @@ def test_weights_that_can_hold_code_are_not_read(tmp_path):
 
 def test_a_file_is_no_causal_lm(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ModelError, match=r"is no causal language model .* a preset"):
+    with pytest.raises(ModelError, match=r"is not a causal language model .* a preset"):
         load(tmp_path / "notes.txt")
 
 

@@ -71,8 +71,8 @@ def test_the_configuration_that_comes_with_us_has_a_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("{", InputError, "is no DeepSpeed configuration in JSON"),
-        ("[]", InputError, "is no DeepSpeed configuration in JSON"),
+        ("{", InputError, "is not a DeepSpeed configuration in JSON"),
+        ("[]", InputError, "is not a DeepSpeed configuration in JSON"),
         ('{"zero_optimization": {"stage": 3}}', UsageError, "ZeRO stage 3 cuts the weights up"),
     ],
 )

@@ -157,7 +157,7 @@ def test_redis_that_is_full_refuses_and_gets_its_memory_back(place):
     used = place.client.info("memory")["used_memory"]
     place.client.config_set("maxmemory", used + 10_000)
     try:
-        with pytest.raises(OutputError, match=r"what it serves of .* is whole, give the same command again"):
+        with pytest.raises(OutputError, match=r"what it serves of .* is whole; give the same command again"):
             publish(place, 2)
     finally:
         place.client.config_set("maxmemory", 0)

@@ -79,7 +79,7 @@ def test_what_breaks_at_night_fails_a_gate(served, tmp_path, capsys, broken):
     status, result, error = compared(capsys, served, tmp_path / "new.parquet")
     assert status == 1
     assert message in error
-    assert error.startswith(f"Error: {tmp_path}/new.parquet is not to take the place of the old index: ")
+    assert error.startswith(f"Error: {tmp_path}/new.parquet must not take the place of the old index: ")
     assert error.count("\n") == 1
     failed = [name for name, gate in result["gates"].items() if gate["passed"] is False]
     assert error.count("(--") == len(failed) > 0

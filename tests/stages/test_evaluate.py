@@ -152,7 +152,7 @@ def test_latency_and_number_of_retrieved_items(workdir, capsys):
     for name in ("p50_ms", "p99_ms"):
         row = next(row for row in cells if row[:2] == ["latency of a query", name.replace("_", " ")])
         assert row[2:4] == [f"{result['latency'][data][name]:.3g}" for data in ("real", "fused")]
-    row = next(row for row in cells if row[:2] == ["rankings", "retrieved items a query (RN)"])
+    row = next(row for row in cells if row[:2] == ["rankings", "retrieved items per query (RN)"])
     assert row[2:4] == [f"{r['rankings']['retrieved_items']:.4g}" for r in (result["baseline"], result)]
 
 
@@ -459,7 +459,7 @@ def test_the_table_shows_the_gain_and_its_interval(workdir, capsys):
         (
             ["--model", "generator", "--data", "fused"],
             2,
-            "has learned from the real log alone: leave out --data and --baseline",
+            "has learnt from the real log alone: leave out --data and --baseline",
         ),
         (["--baseline", "blend"], 2, "--baseline is real or a table such as blend-real, not 'blend'"),
         (["--baseline", "swing-synthetic"], 2, "is real or a table such as blend-real, not 'swing-synthetic'"),

@@ -154,7 +154,7 @@ def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     path.write_bytes(b"cut short")
     assert run("filter", "-w", workdir) == 1
     error = capsys.readouterr().err
-    assert "candidates.parquet is no readable Parquet file" in error
+    assert "candidates.parquet is not a readable Parquet file" in error
     assert "run `llmi2i synthesize" in error
     write_table(table, path)
     as_own(workdir, "sft-disc/model/")

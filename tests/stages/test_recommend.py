@@ -102,7 +102,7 @@ def test_neighbours_of_an_item(workdir, capsys):
         (["--model", "bpr", "i1"], 1, "run `llmi2i train-i2i --model bpr --data real -w"),
         (["--file", "FILE/absent"], 1, "absent: no such file"),
         (["--file", "FILE/user"], 1, "user, line 2: user 'nobody' is not in the prepared log"),
-        (["--file", "FILE/json"], 1, "json, line 1: no valid JSON"),
+        (["--file", "FILE/json"], 1, "json, line 1: not valid JSON"),
         (["--file", "FILE/shape"], 1, 'shape, line 1: write a list of item ids, or {"user_id": ..., "items": [...]}'),
         (["--file", "FILE/blank"], 1, "blank holds no query: put a user id or a JSON list of items on each line"),
         (["--file", "FILE/binary"], 1, "binary cannot be read as text"),

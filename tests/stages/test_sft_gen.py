@@ -60,7 +60,7 @@ def test_it_leaves_a_checkpoint_a_log_and_its_facts(workdir, capfd):
     histories, catalogue = read_histories(workdir), read_catalogue(workdir)
     share = catalogue.is_train_tail[histories.items].mean()
     assert facts["tail_target_share"] == share > 0
-    assert f"--alpha 4 weighed {share:.1%} of the targets, those of the long tail\n" in told
+    assert f"--alpha 4 weighed {share:.1%} of the targets, those in the long tail\n" in told
     steps = -(-int((histories.lengths > 0).sum()) // 32)
     assert (facts["steps_this_run"], facts["epochs"], facts["batch_size"]) == (steps, 1, 32)
     assert (facts["learning_rate"], facts["max_length"]) == (1e-3, 64)
@@ -260,7 +260,7 @@ def test_training_that_breaks_down_publishes_nothing(workdir, capsys):
     "arguments, status, message",
     [
         (["--alpha", 0, "--beta", 0], 2, "--alpha and --beta are both 0: nothing would be learnt"),
-        (["--base-model", "/no/such/model"], 1, "/no/such/model is no causal language model that can be loaded"),
+        (["--base-model", "/no/such/model"], 1, "/no/such/model is not a causal language model that can be loaded"),
         (["--template", "/no/such/template"], 1, "/no/such/template"),
         (["--max-length", 5000], 2, "--max-length 5000 is more than the 4096 positions of the base model"),
         (
@@ -292,5 +292,5 @@ def test_an_alpha_that_touches_nothing_is_told(tmp_path, capfd):
     """Where every item was bought equally often and the fraction is 0, there is no tail."""
     workdir = prepare_shop(tmp_path, "--tail-fraction", 0)
     assert run("sft-gen", *QUICK, "-w", workdir) == 0
-    assert "Warning: no target is of the long tail, so --alpha weighed none" in capfd.readouterr().err
+    assert "Warning: no target is in the long tail, so --alpha weighed none" in capfd.readouterr().err
     assert manifest(workdir)["tail_target_share"] == 0

@@ -110,7 +110,7 @@ def test_only_some_users(workdir, tmp_path):
     [
         (b"u-nobody\n", "users.txt, entry 1: user 'u-nobody' is not in prepare/users.parquet"),
         (b"", "users.txt names no user: put one id on each line"),
-        (b"\xff\xfe", "users.txt cannot be read as a list of users, one id a line"),
+        (b"\xff\xfe", "users.txt cannot be read as a list of users, one id per line"),
     ],
 )
 def test_a_list_of_users_that_cannot_be(workdir, tmp_path, capsys, content, message):
@@ -140,7 +140,7 @@ def test_what_is_missing_or_damaged_is_named_with_its_remedy(workdir, capsys):
     (workdir / "sft-gen/model/llmi2i.json").unlink()
     assert run("synthesize", "-w", workdir) == 1
     assert (
-        "is no checkpoint of llmi2i (llmi2i.json is missing or damaged): run `llmi2i sft-gen" in capsys.readouterr().err
+        "not a checkpoint of llmi2i (llmi2i.json is missing or damaged): run `llmi2i sft-gen" in capsys.readouterr().err
     )
     shutil.rmtree(workdir / "sft-gen")
     assert run("synthesize", "-w", workdir) == 1

@@ -118,7 +118,7 @@ def test_without_faiss_nothing_is_trained(workdir, capsys, monkeypatch):
 def test_a_large_catalogue_recommends_faiss_to_models_that_have_use_for_it(workdir, capsys, monkeypatch, model):
     monkeypatch.setattr("llmi2i_cli.stages.train_i2i.EXACT_SEARCH_ITEMS", 39)
     assert run("train-i2i", "--model", model, *QUICK.get(model, []), "-w", workdir) == 0
-    recommended = "comparing each of 40 items with all others takes long; --search faiss is quicker"
+    recommended = "comparing each of 40 items with all others is slow; --search faiss is quicker"
     assert (recommended in capsys.readouterr().err) == (model == "bpr")
 
 
@@ -250,7 +250,7 @@ def test_vectors_of_the_user(workdir, tmp_path, capsys):
     assert run(*asked) == 0
     told = capsys.readouterr().err
     assert f"{path}: 1 vectors are of items outside the catalogue and left out" in told
-    assert f"{path}: 1 of 40 items have no vector, and get no neighbours by it" in told
+    assert f"{path}: 1 of 40 items have no vector and so no neighbours" in told
     table = pl.read_parquet(workdir / "i2i/vectors-real.parquet")
     assert table.filter(item_id="i20")["neighbour_id"].to_list()[0] in ("i19", "i21")
     assert not table.filter((pl.col("item_id") == "i0") | (pl.col("neighbour_id") == "i0")).height
