@@ -20,6 +20,7 @@ from typer.main import get_command
 from llmi2i_cli import __main__ as program
 from llmi2i_cli import __version__
 from llmi2i_cli.cli.app import app
+from llmi2i_cli.cli.printing import print_table
 from llmi2i_cli.errors import WorkdirError
 from llmi2i_cli.runs.pipeline import STAGES
 from tests.conftest import run
@@ -298,3 +299,10 @@ def test_the_shell_can_complete_commands_and_choices(monkeypatch, capsys):
             run()
         assert ended.value.code == 0
         assert capsys.readouterr().out.split() == completed
+
+
+def test_tables_show_numbers_as_people_read_them(capsys):
+    cells = [0.7112466729444497, 83.917, 12_345.6, 1_234_567, True, None, {"model": "bm25", "k1": 0.1, "b": 0.75}]
+    print_table("figures", ("value",), [[cell] for cell in cells])
+    rows = [line.strip("│ ") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert rows == ["0.7112", "83.92", "12,346", "1,234,567", "yes", "", "model bm25, k1 0.1, b 0.75"]

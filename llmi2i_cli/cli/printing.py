@@ -150,4 +150,8 @@ def _interval(bounds: Sequence[float] | None, form: str) -> str:
 def _format(cell: Any) -> str:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
+    if isinstance(cell, float):  # --json has all digits
+        return f"{cell:,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    if isinstance(cell, Mapping):
+        return ", ".join(f"{name} {_format(value)}" for name, value in cell.items())
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
