@@ -34,9 +34,9 @@ class ReadOptions:
     )
     event_column: str | None = option(None, "Column of events (view, buy), for --event-weight and --target-event.")
     event_weight: tuple[str, ...] = option(
-        (), "EVENT=WEIGHT: what an interaction counts by its event; 0 leaves it out. Repeatable: all events need one."
+        (), "EVENT=WEIGHT: what an interaction with it counts; 0 leaves it out. Repeatable: all events need one."
     )
-    weight_column: str | None = option(None, "Column of numbers that interactions count; 0 leaves one out.")
+    weight_column: str | None = option(None, "Column of the weights of interactions; 0 leaves an interaction out.")
     min_rating: float | None = option(None, "Interactions with a lower rating are left out.")
     rating_column: str | None = option(None, "Column of ratings, for --min-rating; by default rating or the like.")
     bucket_mib: int = option(512, "MiB of text worked on at a time; lower it when memory is short.", min=1)

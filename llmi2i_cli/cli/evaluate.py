@@ -28,7 +28,7 @@ def evaluate(
     ] = "auto",
     decay: Annotated[
         str,
-        typer.Option(help="What the next older item counts, from the last one's 1; auto: the best of 0.5 to 1."),
+        typer.Option(help="Weight of a recent item relative to the next newer one; auto: the best of 0.5 to 1."),
     ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out of the ranking what the user already has.")

@@ -31,7 +31,7 @@ def recommend(
         str, typer.Option(help="M, how many recent items are looked up; auto: as evaluate has chosen, or 100.")
     ] = "auto",
     decay: Annotated[
-        str, typer.Option(help="What the next older item counts, from the last one's 1; auto: as in evaluate, or 1.")
+        str, typer.Option(help="Weight of a recent item relative to the next newer one; auto: as in evaluate, or 1.")
     ] = "auto",
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen/--keep-seen", help="Leave out what is in the history.")

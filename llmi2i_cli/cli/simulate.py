@@ -12,7 +12,7 @@ from llmi2i_cli.cli.printing import print_json
 
 
 def simulate(
-    out: Annotated[Path, typer.Argument(help="Directory to write, of its own.", file_okay=False)],
+    out: Annotated[Path, typer.Argument(help="Directory to write; it holds nothing else.", file_okay=False)],
     users: Annotated[int, typer.Option(help="Number of users.", min=1)] = 4_500,
     items: Annotated[int, typer.Option(help="Number of items.", min=10)] = 4_000,
     interactions: Annotated[int, typer.Option(help="Number of interactions.", min=1)] = 32_000,

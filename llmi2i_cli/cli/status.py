@@ -13,7 +13,7 @@ from llmi2i_cli.cli.printing import print_json, print_table
 def status(
     workdir: Workdir = WORKDIR,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare the contents of all files, not their sizes and times alone.")
+        bool, typer.Option("--verify", help="Compare the contents of all files, not only their sizes and times.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
