@@ -24,7 +24,7 @@ class ReadOptions:
 
     format: Literal[AUTO, *FORMATS] = option(  # type: ignore[valid-type]
         AUTO,
-        f"Format of the logs; auto tells it by names and contents; {_FORMATS}. Text may be compressed (gzip, zstd).",
+        f"Format of the logs; auto recognises it by name and content; {_FORMATS}. Text may be compressed (gzip, zstd).",
     )
     user_column: str | None = option(None, "Column of user ids; by default user_id or the like.")
     item_column: str | None = option(None, "Column of item ids; by default item_id or the like.")
@@ -54,7 +54,7 @@ class ReadOptions:
             if not event or not 0 <= number < math.inf:
                 raise UsageError(f"--event-weight is EVENT=WEIGHT with a number of at least 0, not {given!r}")
             if event in weights:
-                raise UsageError(f"--event-weight tells two weights of {event!r}")
+                raise UsageError(f"--event-weight gives {event!r} two weights")
             weights[event] = number
         return weights
 

@@ -132,7 +132,7 @@ def evaluate(
         if theirs and theirs_asked:
             for care in ("tuned", "search"):
                 if ours.protocol.get(care) != theirs.protocol.get(care):
-                    how = f"one of {ours_asked.name} and {theirs_asked.name} alone was {CARE[care]}"
+                    how = f"only one of {ours_asked.name} and {theirs_asked.name} was {CARE[care]}"
                     notice(f"Warning: {how}: the gain compares tables that were not tuned alike")
             result["baseline"] = {
                 "model": theirs_asked.model,

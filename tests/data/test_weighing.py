@@ -127,7 +127,7 @@ def test_weights_of_another_type(tmp_path):
         ({"event_column": "e"}, "--event-column is for --event-weight or --target-event"),
         ({"event_column": "e", "event_weight": ("buy",)}, "--event-weight is EVENT=WEIGHT with .*, not 'buy'"),
         ({"event_column": "e", "event_weight": ("buy=-1",)}, "--event-weight is EVENT=WEIGHT"),
-        ({"event_column": "e", "event_weight": ("buy=1", "buy=2")}, "--event-weight tells two weights of 'buy'"),
+        ({"event_column": "e", "event_weight": ("buy=1", "buy=2")}, "--event-weight gives 'buy' two weights"),
         (
             {"event_column": "e", "event_weight": EVENTS, "target_event": ("refund",)},
             "--target-event refund is left out of the log",
