@@ -42,7 +42,16 @@ TARGETS = (
 
 # Where a line runs the program: as it is, after a prompt or variables, or in several processes.
 COMMAND = re.compile(r"^\s*(?:\$ )?(?:[A-Z_]+=(?:\$\(\(.*?\)\)|\S*) )*(?:llmi2i|torchrun .*-m llmi2i_cli) ([a-z].*)")
-VARIABLES = {"$model": "bm25", "$log": "real", "$alpha": "4", "$seed": "1", "$i": "1"}
+VARIABLES = {
+    "$model": "bm25",
+    "$log": "real",
+    "$alpha": "4",
+    "$seed": "1",
+    "$i": "1",
+    "$data": "real",
+    "$judge": "swing",
+}
+VARIABLES |= {"$2": "bm25", "$3": "real"}  # what the functions of paper/settings.sh are called with
 
 
 def command_lines(path):
@@ -65,7 +74,9 @@ def command_lines(path):
         ("examples/amazon.sh", STAGE_NAMES),
         ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
         ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
-        ("examples/paper/refit.sh", ["evaluate", "refit"]),
+        ("examples/paper/settings.sh", ["fuse", "train-i2i", "evaluate"]),
+        ("examples/paper/study.sh", [*STAGE_NAMES[:5], "train-i2i", "evaluate", "refit"]),
+        ("examples/paper/simulated.sh", STAGE_NAMES[:5]),
     ],
 )
 def test_every_command_line_parses(name, stages):

@@ -34,7 +34,7 @@ def script(name):
     return module
 
 
-noise, alpha, by_popularity, steps = map(script, ("noise", "alpha", "by_popularity", "table"))
+measured, noise, alpha, by_popularity, steps = map(script, ("measured", "noise", "alpha", "by_popularity", "table"))
 
 
 def test_noise_goes_among_the_train_items_and_can_be_told():
@@ -151,7 +151,7 @@ def evaluated(workdir, name, hits, long_tail):
     (workdir / "evaluate").mkdir(parents=True, exist_ok=True)
     users = pl.DataFrame({"user_id": [f"u{n}" for n in range(len(hits))], "recall@10": [float(hit) for hit in hits]})
     users.reverse().write_parquet(workdir / f"evaluate/{name}-test.users.parquet")
-    report = {"metrics": {"long_tail": {"recall@10": long_tail}}}
+    report = {"metrics": {"all": {"recall@10": float(np.mean(hits))}, "long_tail": {"recall@10": long_tail}}}
     (workdir / f"evaluate/{name}-test.json").write_text(json.dumps(report))
 
 
@@ -192,7 +192,7 @@ def test_a_gain_has_the_paired_interval_over_users():
     rng = np.random.default_rng(0)
     before = (rng.random(2000) < 0.2).astype(float)
     after = np.maximum(before, rng.random(2000) < 0.05)
-    ours, theirs = steps.Measured(after[None], 0.0), steps.Measured(before[None], 0.0)
+    ours, theirs = (measured.Measured({}, {"42": hits}, "") for hits in (after, before))
     draws = np.random.default_rng(1).integers(0, 2000, (4000, 2000))
     low, high = np.quantile(after[draws].mean(axis=1) / before[draws].mean(axis=1) - 1, [0.025, 0.975])
     shown = [float(bound) / 100 for bound in re.findall(r"([+-][\d.]+)%", ours.gain_over(theirs))]

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from llmi2i_cli.artifacts.features import Features
@@ -108,26 +107,6 @@ def test_choosing_by_user_and_by_one_threshold(paper):
     assert choose(judged, scores, 9, "of all").tolist() == [0, 1, 2, 3, 4]
 
 
-def test_figure_5(paper):
-    columns = ("recall_number", "order", "min_confidence", "strategy", "weight", "drop_real", "valid_recall@10")
-    rows = [
-        (0, "rank", 0.0, "append", "one", 0.0, 0.01),
-        (1, "rank", 0.0, "append", "one", 0.0, 0.02),
-        (1, "rank", 0.5, "append", "one", 0.0, 0.025),
-        (5, "confidence", 0.5, "append", "one", 0.0, 0.04),
-        (5, "random", 0.0, "append", "one", 0.0, 0.015),
-        (1, "rank", 0.0, "append", "confidence", 0.0, 0.05),  # later rounds: not every cell has had these tries
-        (1, "rank", 0.0, "pseudo-user", "one", 0.0, 0.06),
-        (1, "rank", 0.0, "append", "one", 0.1, 0.07),
-    ]
-    sweep = pl.DataFrame(rows, schema=columns, orient="row")
-    assert list(paper("figure5").rows_of("shop", sweep)) == [
-        ["shop", "rank", "1", "0.0200", "0.0250"],
-        ["shop", "confidence", "5", "", "0.0400"],
-        ["shop", "random", "5", "0.0150", ""],
-    ]
-
-
 def cells(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
 
@@ -154,6 +133,3 @@ def test_on_a_work_directory(paper, pipeline, capsys):
     measured = ~fitting_half(judged.users)
     assert int(whole[3].replace(",", "")) == int((judged.listed("valid") & measured).sum())
     assert whole[7] == f"{judged.observed['valid'][measured].mean():.3%}"
-
-    paper("figure5").main([str(pipeline)])
-    assert "| work | rank |" in capsys.readouterr().out

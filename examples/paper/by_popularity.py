@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from judged import table
+from measured import table
 
 from llmi2i_cli.choices.models import GENERATOR, MODELS
 

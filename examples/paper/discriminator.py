@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from judged import Judged, pointers, read_judged, table
+from judged import Judged, pointers, read_judged
+from measured import table
 from numpy.typing import NDArray
 from rivals import scores_by
 

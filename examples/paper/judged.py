@@ -82,8 +82,3 @@ def read_judged(workdir: Path) -> Judged:
 def pointers(users: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each user's rows begin, and the end, int64 (n_users + 1,); `users` are grouped."""
     return np.append(np.flatnonzero(np.diff(users, prepend=-1)), len(users)).astype(np.int64)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]) + "\n"

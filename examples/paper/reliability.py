@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from judged import Judged, read_judged, table
+from judged import Judged, read_judged
+from measured import table
 
 from llmi2i_cli.llm.calibration import BINS, expected_calibration_error, fitting_half, log_loss, reliability
 

@@ -8,19 +8,11 @@ largest gain behind the interval. An interval is the paired bootstrap over users
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-from judged import table
-from numpy.typing import NDArray
+from measured import Measured, measured, table
 
-from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
-
-METRIC = "recall@10"
 NO_LLM = "blend-real"  # the best table that needs no LLM
 STEPS = {
     "text-real": "text",
@@ -43,43 +35,10 @@ MODELS = {
 }
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A table's figures on test.
-
-    Attributes
-    ----------
-    per_user : float64 (n_seeds, n_users), users in the order of their ids
-    long_tail : mean over the seeds
-    """
-
-    per_user: NDArray[np.float64]
-    long_tail: float
-
-    @property
-    def mean(self) -> float:
-        return float(self.per_user.mean())
-
-    def gain_over(self, other: Measured) -> str:
-        """The relative gain, its interval, and where there are several seeds the extremes of theirs."""
-        draws = bootstrap_means(np.stack([self.per_user.mean(axis=0), other.per_user.mean(axis=0)], axis=1))
-        found = interval(relative_gain(draws[:, 0], draws[:, 1]))
-        between = " .. ".join(f"{bound:+.1%}" for bound in found) if found else "no interval"
-        if len(self.per_user) == 1:
-            return f"{self.mean / other.mean - 1:+.1%} ({between})"
-        seeds = self.per_user.mean(axis=1) / other.per_user.mean(axis=1) - 1
-        return f"{self.mean / other.mean - 1:+.1%} ({between}; seeds {seeds.min():+.1%} .. {seeds.max():+.1%})"
-
-
 def read(workdirs: list[Path], name: str) -> Measured | None:
     """The figures of ``MODEL-DATA`` in some work directories, None where it was not evaluated in each."""
-    stems = [workdir / "evaluate" / f"{name}-test" for workdir in workdirs]
-    if not all(stem.with_name(f"{stem.name}.users.parquet").exists() for stem in stems):
-        return None
-    users = [pl.read_parquet(f"{stem}.users.parquet").sort("user_id") for stem in stems]
-    reports = [json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8")) for stem in stems]
-    tails = [report["metrics"]["long_tail"][METRIC] for report in reports]
-    return Measured(np.stack([frame[METRIC].to_numpy() for frame in users]), float(np.mean(tails)))
+    found = measured({str(place): workdir for place, workdir in enumerate(workdirs)}, name)
+    return found if found and len(found.reports) == len(workdirs) else None
 
 
 def steps(name: str, workdirs: list[Path]) -> list[list[str]]:
@@ -90,12 +49,12 @@ def steps(name: str, workdirs: list[Path]) -> list[list[str]]:
         [
             name,
             label,
-            f"{measured.mean:.4f}",
-            f"{measured.long_tail:.4f}",
-            "" if without is None or label == STEPS[NO_LLM] else measured.gain_over(without),
+            f"{step.mean():.4f}",
+            f"{step.mean(group='long_tail'):.4f}",
+            "" if without is None or label == STEPS[NO_LLM] else step.gain_over(without),
         ]
-        for label, measured in found.items()
-        if measured is not None
+        for label, step in found.items()
+        if step is not None
     ]
 
 
@@ -105,8 +64,8 @@ def models(name: str, workdirs: list[Path]) -> list[list[str]]:
     for model, label in MODELS.items():
         real, fused = read(workdirs, f"{model}-real"), read(workdirs, f"{model}-fused")
         if real is not None and fused is not None:
-            figures = [f"{real.mean:.4f}", f"{fused.mean:.4f}", fused.gain_over(real)]
-            rows.append([name, label, *figures, f"{real.long_tail:.4f}", f"{fused.long_tail:.4f}"])
+            figures = [f"{real.mean():.4f}", f"{fused.mean():.4f}", fused.gain_over(real)]
+            rows.append([name, label, *figures, *(f"{log.mean(group='long_tail'):.4f}" for log in (real, fused))])
     return rows
 
 

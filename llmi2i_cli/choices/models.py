@@ -102,6 +102,14 @@ class ItemKnnOptions:
 
 
 @dataclass(frozen=True)
+class Rp3BetaOptions:
+    """The middle of what its paper tunes: a plain walk, popular items held back by the root of their degree."""
+
+    alpha: float = option(1.0, "power of a step's probability", min=0, max=4)
+    beta: float = option(0.5, "power of an item's degree that its scores are divided by", min=0, max=4)
+
+
+@dataclass(frozen=True)
 class EaseOptions:
     """The middle of what its paper tunes."""
 
@@ -208,6 +216,14 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.itemknn:train",
             ItemKnnOptions,
             {"shrinkage": (0.0, 3.0, 10.0, 30.0, 100.0)},
+        ),
+        Model(
+            "rp3beta",
+            "RP3beta",
+            "random walk of three steps, popular items counting less",
+            "llmi2i_cli.i2i.rp3beta:train",
+            Rp3BetaOptions,
+            {"alpha": (0.5, 1.0, 1.5), "beta": (0.2, 0.4, 0.6, 0.8)},
         ),
         Model(
             "ease",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from llmi2i_cli.choices.methods import DEFAULT, METHODS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Attention, Force, Shard, Shards, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
 
 def synthesize(
     workdir: Workdir = WORKDIR,
+    method: Annotated[
+        Literal[*METHODS],  # type: ignore[valid-type]
+        typer.Option(help="; ".join(f"{row.name}: {row.about}" for row in METHODS.values()) + "."),
+    ] = DEFAULT,
     history: Annotated[int, typer.Option(help="Most recent interactions that the generator is shown.", min=1)] = 10,
     recall_number: Annotated[int, typer.Option(help="Candidates per user.", min=1)] = 30,
     only_users: Annotated[
@@ -32,6 +37,7 @@ def synthesize(
 
     manifest = synthesize(
         workdir,
+        method=method,
         history=history,
         recall_number=recall_number,
         only_users=only_users,

@@ -7,8 +7,9 @@ changes no more than their rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,9 @@ BLOCK_USERS = 1024
 TOKENS_AT_ONCE = 1 << 15  # that go through the model together: titles make histories long
 CHUNK_LOGITS = 2 << 20  # logits held at once: 8 MB, what the last-level cache takes,
 FEWEST_USERS = 64  # but for so many users at least, or else reading the table would take longer than multiplying it
+
+# Rows of a log -> items, int32 (n_users, top_n), best first, -1 padded, and their logprobs, float32 (n_users, top_n).
+Ranker = Callable[[Sequence[int]], tuple[NDArray[np.int32], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ def rank_block(
         logprobs_out[part, :found] = logprobs.masked_fill(values == -torch.inf, -torch.inf).cpu().numpy()  # no NaN
     items_out[np.isneginf(logprobs_out)] = -1
     return items_out, logprobs_out
+
+
+def likeliest(generator: Generator, histories: Histories, history: int, top_n: int) -> Ranker:
+    """The row of `choices.methods`: the likeliest items that a user has not seen."""
+    return partial(rank_block, generator, histories=histories, seen=histories, history=history, top_n=top_n)
 
 
 @torch.no_grad()

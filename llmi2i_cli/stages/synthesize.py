@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.loading import load
+from llmi2i_cli.choices.methods import DEFAULT, METHODS
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import shard_label, stage_run
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 def synthesize(
     workdir: Path,
     *,
+    method: str = DEFAULT,
     history: int = 10,
     recall_number: int = 30,
     only_users: Path | None = None,
@@ -24,7 +27,7 @@ def synthesize(
     attention: str = "auto",
     force: bool = False,
 ) -> dict[str, Any] | None:
-    """Write ``synthesize/candidates.parquet``: the `recall_number` likeliest unseen items of each user.
+    """Write ``synthesize/candidates.parquet``: at most `recall_number` unseen items for each user, by `method`.
 
     Reads train interactions alone. Users without any are left out: there is nothing to go on from. Returns the
     manifest, or None when other shards have not finished yet.
@@ -34,6 +37,7 @@ def synthesize(
         workdir,
         "synthesize",
         options={
+            "method": method,
             "history": history,
             "recall_number": recall_number,
             "only_users": only_users and str(only_users.resolve()),
@@ -50,7 +54,7 @@ def synthesize(
 
         from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
         from llmi2i_cli.artifacts.schemas import CANDIDATES
-        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, rank_block
+        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
         catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
@@ -59,12 +63,11 @@ def synthesize(
         asked = np.flatnonzero(histories.lengths > 0)
         if only_users is not None:
             asked = np.intersect1d(asked, read_user_list(only_users, user_ids))
+        rank_users = load(METHODS[method].ranker)(generator, histories, history, recall_number)
 
         def make(block: int) -> pl.DataFrame:
             users = asked[block * BLOCK_USERS : (block + 1) * BLOCK_USERS]
-            items, logprobs = rank_block(
-                generator, users.tolist(), histories, histories, history=history, top_n=recall_number
-            )
+            items, logprobs = rank_users(users.tolist())
             real = items >= 0
             rank = np.broadcast_to(np.arange(1, recall_number + 1, dtype=np.int32), items.shape)
             return pl.DataFrame(

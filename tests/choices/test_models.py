@@ -25,7 +25,7 @@ def commands() -> Any:
 def test_every_option_is_on_the_command_line_with_its_default_and_meaning(row):
     parameters = {each.name: each for each in commands()["train-i2i"].params}
     for name, (kind, default, about) in declared(row.options).items():
-        told = parameters[name].show_default.split(", ")
+        told = parameters[name].show_default.split(" or ")
         if kind is bool:
             assert told == [name if default else f"no-{name}"]
         else:

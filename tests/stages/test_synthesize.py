@@ -147,3 +147,19 @@ def test_what_is_missing_or_damaged_is_named_with_its_remedy(workdir, capsys):
     assert f"sft-gen/model is missing: run `llmi2i sft-gen -w {workdir}` first" in capsys.readouterr().err.replace(
         "model/", "model"
     )
+
+
+def test_llm_cf_proposes_what_followed_similar_histories(workdir):
+    from llmi2i_cli.llm.llm_cf import of_others
+
+    assert run("synthesize", "--method", "llm-cf", "--history", 4, "--recall-number", 6, "-w", workdir) == 0
+    assert manifest(workdir)["options"]["method"] == "llm-cf"
+    found = candidates(workdir)
+    catalogue, histories, user_ids = read_catalogue(workdir), read_histories(workdir), read_user_ids(workdir)
+    generator = load_generator(workdir / "sft-gen/model", catalogue, read_profiles(workdir))
+    users = np.flatnonzero(histories.lengths > 0)
+    items, logprobs = of_others(generator, histories, 4, 6)(users.tolist())
+    kept = items >= 0
+    assert found["user_id"].to_list() == user_ids.gather(np.repeat(users, kept.sum(1))).to_list()
+    assert found["item_id"].to_list() == catalogue.ids.gather(items[kept]).to_list()
+    assert found["logprob"].to_list() == pytest.approx(logprobs[kept].tolist())
