@@ -209,12 +209,15 @@ def test_the_sceptics_table(paper, work, tmp_path):
     assert not_run.endswith("; refitted.")
 
 
-def test_what_some_seeds_have_alone_is_told(paper, work, tmp_path):
-    evaluated(work / "amazon-toys/43", "no-generator", "swing-fused", [1, 0, 0, 0])
-    rows = rows_of(paper("results").page(work, tmp_path, paper("printed").Printed()))
+def test_what_some_seeds_have_alone_is_told(paper, work, printed, tmp_path):
+    with printed.open("a") as file:
+        file.write("5\tToys And Games\tw/o LLM-based generator\t\tall\tRecall@10\t0.0700\n")
+    evaluated(work / "amazon-toys/42", "no-generator", "swing-fused", [1, 1, 1, 0])
+    rows = rows_of(paper("results").page(work, tmp_path, paper("printed").Printed.read(printed)))
     row = only(rows, "amazon-toys", "ours", "w/o LLM-based generator")
-    assert row[9] == "`no-generator/evaluate/swing-fused-test.json` (seed 43)"
-    assert row[7].startswith("-0.5000 (")  # beside the same seed's, .75
+    assert row[9] == "`no-generator/evaluate/swing-fused-test.json` (seed 42)"
+    assert row[7].startswith("+0.2500 (")  # beside the same seed's, .5, not beside the mean of both
+    assert row[8] == "does not agree"
 
 
 def test_without_a_study_there_is_no_page(paper, tmp_path):

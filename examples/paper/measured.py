@@ -55,10 +55,15 @@ class Measured:
         extremes = f"; seeds {least} .. {most}" if least != most else ""
         return f"{ours.mean() / theirs.mean() - 1:+.1%} ({between}{extremes})"
 
+    def difference(self, other: Measured) -> float:
+        """What this has more in Recall@10, on the seeds that both have."""
+        ours, theirs = self._paired(other)
+        return float(ours.mean() - theirs.mean())
+
     def lead_over(self, other: Measured) -> str:
         """The difference in Recall@10 and its interval."""
         ours, theirs = self._paired(other)
-        return f"{ours.mean() - theirs.mean():+.4f} ({_interval(ours, theirs, np.subtract, '+.4f')})"
+        return f"{self.difference(other):+.4f} ({_interval(ours, theirs, np.subtract, '+.4f')})"
 
     def _paired(self, other: Measured) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of the seeds that both have, float64 (n_seeds, n_users) each."""

@@ -125,7 +125,7 @@ def ablation(studies: Sequence[Study], printed: Printed) -> str:
                 if measured is None or whole is None:
                     continue
                 change = "" if measured is whole else measured.lead_over(whole)
-                says = "" if measured is whole else agreement(measured.mean() - whole.mean(), name, theirs)
+                says = "" if measured is whole else agreement(measured.difference(whole), name, theirs)
                 cells = [measured.cell(metric.lower()) for metric in METRICS]
                 rows.append([study.log, protocol, name, *cells, change, says, measured.path])
     for name in ABLATIONS:
