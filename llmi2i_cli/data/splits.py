@@ -33,7 +33,7 @@ def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
 
 
 def only_targets(log: pl.DataFrame) -> pl.DataFrame:
-    """Leave out what a split log holds out and is no target; without a column is_target all may be one."""
+    """Leave out what is held out and not a target; without a column is_target everything may be one."""
     return log.filter((pl.col("split") == "train") | pl.col("is_target")) if "is_target" in log.columns else log
 
 

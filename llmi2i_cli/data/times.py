@@ -48,7 +48,7 @@ def infer_unit(latest: int) -> Unit:
 
 
 def parse_times(column: pl.Series) -> Times:
-    """Read a column of numbers, dates or text. What is no time (a fraction, a word, an empty text) becomes null."""
+    """Read a column of numbers, dates or text. What is not a time (a fraction, a word, an empty text) becomes null."""
     dtype = column.dtype
     if dtype == pl.Date or isinstance(dtype, pl.Datetime):
         return Times(column.dt.epoch("ms"), pl.repeat(True, len(column), eager=True))

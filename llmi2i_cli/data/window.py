@@ -14,7 +14,7 @@ from llmi2i_cli.errors import InputError, UsageError
 
 @dataclass(frozen=True)
 class Window:
-    """Interactions from `start` on and before `end`, in the log's own unit; None is no bound."""
+    """Interactions from `start` on and before `end`, in the log's own unit; None leaves that end open."""
 
     start: int | None
     end: int | None

@@ -85,7 +85,7 @@ class _Trainer(Trainer):
 
 
 class _Watch(TrainerCallback):
-    """Progress, the log file, marks on complete checkpoints, and an early end when the loss is no number."""
+    """Progress, the log file, marks on complete checkpoints, and an early end when the loss is not a number."""
 
     def __init__(self, options: TrainingOptions, place: TrainingPlace) -> None:
         self.options, self.place = options, place

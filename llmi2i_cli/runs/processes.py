@@ -46,7 +46,7 @@ def local_rank() -> int:
 
 
 def _numbered(name: str, default: int) -> int:
-    """What a launcher has put into an environment variable. UsageError if that is no number."""
+    """What a launcher has put into an environment variable. UsageError if that is not a number."""
     value = os.environ.get(name, str(default))
     if not value.isdecimal():
         raise UsageError(f"the environment variable {name} is {value!r}, where a launcher writes a number: unset it")
