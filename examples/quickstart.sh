@@ -3,7 +3,7 @@
 # Takes a few minutes the first time; run again, it finds everything up to date. Usage: examples/quickstart.sh [WORKDIR]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash examples/install.sh
+bash examples/install.sh plots
 
 export PATH="$PWD/.venv/bin:$PATH"
 export LLMI2I_WORKDIR="${1:-work/quickstart}"
@@ -39,3 +39,6 @@ llmi2i evaluate --model llm-blend --data fused --baseline blend-real
 
 say "The index to serve"
 llmi2i export-index --model llm-blend --data fused --format parquet --format jsonl
+
+say "All of it on one page: open it in a browser"
+llmi2i report

@@ -31,6 +31,10 @@ class GateError(Llmi2iError):
     """A new index must not take the place of the old one; the message names each gate that failed."""
 
 
+class PackageError(Llmi2iError):
+    """An optional package that was asked for is not installed; the message names the extra that holds it."""
+
+
 class UsageError(Llmi2iError):
     """Options that contradict each other or are out of range. Exit status 2."""
 

@@ -47,7 +47,7 @@ def error_of(capsys, *arguments):
 
 def test_commands_come_in_the_pipelines_order_then_the_others():
     stages = [name for name, stage in STAGES.items() if not stage.optional]
-    assert list(COMMANDS) == [*stages, "refit", "simulate", "recommend", "compare", "status"]
+    assert list(COMMANDS) == [*stages, "refit", "report", "simulate", "recommend", "compare", "status"]
 
 
 def test_the_programs_help_lists_every_command(capsys):
@@ -188,6 +188,7 @@ def test_json_is_one_document_and_alone_on_stdout(pipeline, shop, tmp_path, caps
     shutil.copytree(pipeline / "prepare", tmp_path / "chosen/prepare")
     assert run("train-i2i", "-w", tmp_path / "chosen") == 0
     calls["refit"] = ["refit", "-w", tmp_path / "chosen", "--to", tmp_path / "serve"]
+    calls["report"] = ["report", "-w", work]
     assert sorted(calls) == JSON_COMMANDS == sorted(COMMANDS)
     for call in calls.values():
         capsys.readouterr()

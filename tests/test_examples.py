@@ -37,6 +37,7 @@ TARGETS = (
     "i2i/llm-blend-fused.parquet",
     "evaluate/llm-blend-fused-test.json",
     "index/llm-blend-fused.parquet",
+    "report/report.html",
 )
 
 
@@ -70,7 +71,7 @@ def command_lines(path):
     ("name", "stages"),
     [
         ("README.md", STAGE_NAMES),
-        ("examples/quickstart.sh", STAGE_NAMES),
+        ("examples/quickstart.sh", [*STAGE_NAMES, "report"]),
         ("examples/amazon.sh", STAGE_NAMES),
         ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
         ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
@@ -129,14 +130,16 @@ def make(tmp_path):
 
 def test_make_names_the_stages_in_order(make):
     names = [line[0] for line in make()]
-    assert list(dict.fromkeys(names)) == ["simulate", *STAGE_NAMES]
+    assert list(dict.fromkeys(names)) == ["simulate", *STAGE_NAMES, "report"]
     own_log = [line[0] for line in make(f"LOG={__file__}")]
-    assert list(dict.fromkeys(own_log)) == STAGE_NAMES
+    assert list(dict.fromkeys(own_log)) == [*STAGE_NAMES, "report"]
 
 
 def test_make_serve_ends_with_a_refit(make, tmp_path):
     lines = make("serve", "SERVE=served")
-    assert [line[0] for line in lines] == [line[0] for line in make()] + ["refit"]
+    *others, last = make()
+    assert last[0] == "report"
+    assert [line[0] for line in lines] == [*(line[0] for line in others), "refit"]
     assert lines[-1] == ["refit", "-w", str(tmp_path / "work"), "--to", "served"]
 
 
@@ -144,12 +147,12 @@ def test_make_serve_ends_with_a_refit(make, tmp_path):
     ("touched", "again"),
     [
         (None, []),
-        ("prepare/interactions.parquet", STAGE_NAMES[1:]),
-        ("sft-disc/log.jsonl", ["filter", "fuse", "train-i2i", "evaluate", "export-index"]),
-        ("fuse/interactions.parquet", ["train-i2i", "evaluate", "export-index"]),
-        ("i2i/bm25-real.parquet", ["train-i2i", "evaluate"]),
-        ("i2i/llm-blend-real.parquet", ["evaluate"]),
-        ("i2i/llm-blend-fused.parquet", ["evaluate", "export-index"]),
+        ("prepare/interactions.parquet", [*STAGE_NAMES[1:], "report"]),
+        ("sft-disc/log.jsonl", ["filter", "fuse", "train-i2i", "evaluate", "export-index", "report"]),
+        ("fuse/interactions.parquet", ["train-i2i", "evaluate", "export-index", "report"]),
+        ("i2i/bm25-real.parquet", ["train-i2i", "evaluate", "report"]),
+        ("i2i/llm-blend-real.parquet", ["evaluate", "report"]),
+        ("i2i/llm-blend-fused.parquet", ["evaluate", "export-index", "report"]),
     ],
 )
 def test_make_rebuilds_only_what_depends_on_a_change(make, tmp_path, touched, again):

@@ -18,9 +18,11 @@ PACKAGE = Path(llmi2i_cli.__file__).parent
 ANYWHERE = {"", "choices", "compiled", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli", "runs"},
-    "cli": {"refit", "stages", "llm", "runs"},
+    "cli": {"refit", "stages", "plots", "llm", "runs"},
     "refit": {"stages", "evaluation", "llm", "files", "runs"},
-    "stages": {"data", "llm", "i2i", "evaluation", "publishing", "artifacts", "files", "runs"},
+    "plots": {"data", "files", "runs"},
+    "report": {"plots", "i2i", "evaluation", "artifacts", "files", "runs"},
+    "stages": {"report", "plots", "data", "llm", "i2i", "evaluation", "publishing", "artifacts", "files", "runs"},
     "publishing": {"data", "i2i", "artifacts", "files", "runs"},
     "evaluation": {"data", "i2i", "artifacts", "files", "runs"},
     "llm": {"artifacts", "files", "runs"},
@@ -42,12 +44,15 @@ ONLY = {
     },
     # the defaults and choices of the commands' options
     ("cli", "llm"): {"llmi2i_cli.llm.finetuning_options"},
+    # which items are shown, and where their neighbours come from
+    ("report", "i2i"): {"llmi2i_cli.i2i.neighbours", "llmi2i_cli.i2i.origins"},
+    ("report", "evaluation"): {"llmi2i_cli.evaluation.groups"},
     ("refit", "llm"): {"llmi2i_cli.llm.finetuning_options"},
 }
 # ... but for the one that trains a model to judge by it.
 EXEMPT = {"llmi2i_cli.evaluation.served_model"}
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
-HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich"}
+HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich", "matplotlib", "jinja2"}
 WITHOUT_NUMPY = {"runs", "choices", "errors", "__main__", "cli"}
 WITH_TABLES = {"llmi2i_cli.runs.blocks"}
 

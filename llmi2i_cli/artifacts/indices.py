@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.errors import ArtifactError, InputError
 
 
 def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) -> pl.DataFrame:
@@ -23,3 +23,8 @@ def with_index(frame: pl.DataFrame, ids: pl.Series, column: str, source: str) ->
 def foreign(source: str, column: str, value: str) -> ArtifactError:
     """The error about an id of `source` that no index stands for."""
     return ArtifactError(f"{source}: {column} {value!r} is not in prepare/: it belongs to another log")
+
+
+def unknown_item(item_id: str) -> InputError:
+    """The error about an item that the user names and nobody knows."""
+    return InputError(f"item {item_id!r} is not in the catalogue: ids are those of prepare/items.parquet")

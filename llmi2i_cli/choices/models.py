@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmi2i_cli.choices.blends import names_of
 from llmi2i_cli.choices.options import LARGEST_SEED, as_given, check_bounds, declared, option, spelled
@@ -313,6 +313,18 @@ MODELS: Mapping[str, Model] = {
 }
 BEST = "blend"  # what is served unless something else is asked for, and what judges candidates and ways to fuse
 GENERATOR = "generator"  # what else `evaluate` can measure: the LLM of sft-gen itself
+
+
+class TableName(NamedTuple):
+    """A table of neighbours: a model, trained on the ``real`` or the ``fused`` log."""
+
+    model: str
+    data: str
+
+    @property
+    def path(self) -> str:
+        """In the work directory."""
+        return f"i2i/{self.model}-{self.data}.parquet"
 
 
 def has_variant(model: str, data: str) -> bool:

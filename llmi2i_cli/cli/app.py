@@ -19,6 +19,7 @@ from llmi2i_cli.cli.prepare import prepare
 from llmi2i_cli.cli.printing import on_stdout
 from llmi2i_cli.cli.recommend import recommend
 from llmi2i_cli.cli.refit import refit
+from llmi2i_cli.cli.report import report
 from llmi2i_cli.cli.sft_disc import sft_disc
 from llmi2i_cli.cli.sft_gen import sft_gen
 from llmi2i_cli.cli.simulate import simulate
@@ -65,6 +66,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "export-index": export_index,
     "refit": refit,
+    "report": report,
     "simulate": simulate,
     "recommend": recommend,
     "compare": compare,

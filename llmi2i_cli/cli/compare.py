@@ -25,6 +25,9 @@ def compare(
     ],
     model: I2IModel = "swing",
     data: Data = "real",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw figures and gates as this .png or .svg (extra: plots).", dir_okay=False)
+    ] = None,
     as_json: AsJson = False,
     **gates: Any,
 ) -> None:
@@ -34,11 +37,21 @@ def compare(
     """
     from llmi2i_cli.stages.compare import check_gates, compare
 
+    if plot:
+        from llmi2i_cli.plots.requirements import require_plots
+
+        require_plots("--plot")
+        if plot.suffix not in (".png", ".svg"):
+            raise typer.BadParameter(f"--plot {plot}: end the name with .png or .svg")
     result = compare(old, new, model=model, data=data, gates=Gates(**gates))
     if as_json:
         print_json(result)
     else:
         _print(result)
+    if plot:
+        from llmi2i_cli.plots.beside_results import plot_gates
+
+        plot_gates(result["gates"], plot)
     check_gates(result)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from llmi2i_cli.choices.models import GENERATOR, MODELS
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Workdir, decay_option, recent_option
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Plot, Workdir, decay_option, recent_option
 from llmi2i_cli.cli.printing import print_evaluation, print_json
 
 
@@ -44,6 +44,7 @@ def evaluate(
             help="Compare with the same model trained on the real log, or with another table, such as blend-real.",
         ),
     ] = None,
+    plot: Plot = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +53,11 @@ def evaluate(
     Example: llmi2i evaluate --model swing --data real -w work
     """
     from llmi2i_cli.stages.evaluate import evaluate
+
+    if plot:
+        from llmi2i_cli.plots.requirements import require_plots
+
+        require_plots("--plot")
 
     result = evaluate(
         workdir,
@@ -66,6 +72,10 @@ def evaluate(
         baseline=baseline,
         force=force,
     )
+    if plot:
+        from llmi2i_cli.plots.beside_results import plot_evaluation
+
+        plot_evaluation(workdir, result)
     if as_json:
         print_json(result)
         return

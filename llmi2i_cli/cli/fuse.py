@@ -8,7 +8,7 @@ import typer
 
 from llmi2i_cli.choices.models import BEST, JUDGES
 from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Workdir
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Plot, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
 HOW = "How candidates are joined: " + "; ".join(f"{row.name}, {row.about}" for row in STRATEGIES.values()) + "."
@@ -62,6 +62,7 @@ def fuse(
         Literal[*JUDGES],  # type: ignore[valid-type]
         typer.Option(help="Model whose validation Recall@10 decides: the one that you serve."),
     ] = BEST,
+    plot: Plot = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,6 +71,11 @@ def fuse(
     Example: llmi2i fuse -w work --strategy pseudo-user --recall-number 5
     """
     from llmi2i_cli.stages.fuse import fuse
+
+    if plot:
+        from llmi2i_cli.plots.requirements import require_plots
+
+        require_plots("--plot")
 
     manifest = fuse(
         workdir,
@@ -85,4 +91,8 @@ def fuse(
         model=model,
         force=force,
     )
+    if plot:
+        from llmi2i_cli.plots.beside_results import plot_sweep
+
+        plot_sweep(workdir)
     print_manifest(manifest, as_json)

@@ -20,6 +20,7 @@ Workdir = Annotated[
 Seed = Annotated[int, typer.Option(help=SEED_HELP, min=0, max=LARGEST_SEED)]
 Force = Annotated[bool, typer.Option("--force", help="Run even if the result is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw the result beside it, as PNG and SVG (extra: plots).")]
 I2IModel = Annotated[Literal[*MODELS], typer.Option(help="Item-to-item model.")]  # type: ignore[valid-type]
 Data = Annotated[
     Literal["real", "fused"],

@@ -118,8 +118,13 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         for group, name, *cells in _figure_rows(told, baseline["by_train_count"] if baseline else None)
         if not name.startswith("mrr")
     ]
+    for group, shares in told["shares"].items():
+        for name, share in shares.items():
+            theirs = [f"{baseline['by_train_count']['shares'][group][name]:.4f}"] if baseline else []
+            blank = [""] * (3 if baseline else 1)
+            by_count.append([group, told["targets"][group], name, "", *theirs, f"{share:.4f}", *blank])
     print_table(
-        "The same targets by how often train has the item",
+        "The same targets by how often train has the item, and what share of the first K places such items hold",
         ["times in train", "targets", "metric", "hits", *figure_columns],
         by_count,
         numeric=["targets", "hits", *figure_columns],

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from llmi2i_cli.choices.rules import RuleOptions
+from llmi2i_cli.choices.rules import NO_RULES, RuleOptions
 from llmi2i_cli.cli.declared import with_declared
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, I2IModel, Workdir, decay_option, recent_option
 from llmi2i_cli.cli.printing import print_json, print_table
+from llmi2i_cli.cli.printing_neighbours import print_comparison
 
 
 @with_declared(RuleOptions)
@@ -24,6 +25,10 @@ def recommend(
         ),
     ] = None,
     item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="With --item: the real log beside the fused, and where neighbours come from."),
+    ] = False,
     model: I2IModel = "swing",
     data: Data = "real",
     top_n: Annotated[int, typer.Option(help="Items to print per query.", min=1)] = 10,
@@ -46,10 +51,21 @@ def recommend(
 
     Example: llmi2i recommend ITEM1 ITEM2 -w work
     """
-    from llmi2i_cli.stages.recommend import neighbours_of, recommend, write_answers
+    from llmi2i_cli.stages.recommend import compared_neighbours_of, neighbours_of, recommend, write_answers
 
     if item is not None and (items or file or out):
         raise typer.BadParameter("--item stands alone: leave out the other items, --file and --out")
+    if compare and item is None:
+        raise typer.BadParameter("--compare is for one item: add --item ITEM")
+    if compare and RuleOptions(**rules) != NO_RULES:
+        raise typer.BadParameter("--compare shows the tables as they were trained: leave out --allow and the like")
+    if compare and item is not None:
+        compared = compared_neighbours_of(workdir, item, model=model, top_n=top_n)
+        if as_json:
+            print_json(compared)
+        else:
+            print_comparison(compared)
+        return
     asked: dict[str, Any] = {"model": model, "data": data, "top_n": top_n, "rules": RuleOptions(**rules)}
     if item is not None:
         answers = [{"items": neighbours_of(workdir, item, **asked)}]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from llmi2i_cli.choices.strategies import STRATEGIES
 from llmi2i_cli.data.fusion import ORDERS, WEIGHTS, Candidates, Choice
@@ -64,6 +65,13 @@ def combinations(best: Choice, axes: Axes, candidates: Candidates, given: Mappin
         if choice.recall_number >= _deepest(candidates) and given["order"] is None:
             choice = replace(choice, order="rank")  # all are taken, in whatever order
         yield choice
+
+
+def first_round(sweep: pl.DataFrame) -> pl.DataFrame:
+    """The points of a sweep's first round: those with candidates that are fused alike, and as the first ones."""
+    points = sweep.filter(pl.col("recall_number") > 0)
+    alike = {name: points[name][0] for name in ("strategy", "weight", "drop_real") if len(points)}
+    return points.filter(**alike)
 
 
 def _deepest(candidates: Candidates) -> int:

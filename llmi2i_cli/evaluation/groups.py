@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.artifacts.prepared import Catalogue
 
 BY_TRAIN_COUNT = "by_train_count"
+FIGURES = ("targets", "hits", "shares", "metrics", "intervals")  # what is told of each group
 
 
 @dataclass(frozen=True)

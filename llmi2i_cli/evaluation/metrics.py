@@ -131,6 +131,16 @@ def coverage(ranked: NDArray[np.int32], k: int, n_items: int) -> float:
     return float(seen[:n_items].sum() / n_items) if n_items else 0.0
 
 
+def shares(ranked: NDArray[np.int32], ks: Sequence[int], members: NDArray[np.bool_]) -> dict[str, float]:
+    """What share of the first K places of all rankings is held by `members`, bool (n_items,), as ``share@K``.
+
+    Places that nothing fills count for nobody; 0 when nothing fills any.
+    """
+    ours = np.append(members, False)[ranked]  # the padding, -1, is the extra place
+    filled = ranked >= 0
+    return {f"share@{k}": float(ours[:, :k].sum() / max(1, filled[:, :k].sum())) for k in ks}
+
+
 @compiled(parallel=True)
 def _rank_of_targets(
     ranked: NDArray[np.int32], target_ptr: NDArray[np.int64], target_items: NDArray[np.int32]

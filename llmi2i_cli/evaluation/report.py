@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval, relative_gain
-from llmi2i_cli.evaluation.groups import GROUPS, Group
-from llmi2i_cli.evaluation.metrics import PerUserMetrics, per_user_metrics, rank_of_targets
+from llmi2i_cli.evaluation.groups import FIGURES, GROUPS, Group
+from llmi2i_cli.evaluation.metrics import PerUserMetrics, per_user_metrics, rank_of_targets, shares
 
 
 def metrics_by_group(
@@ -34,10 +34,22 @@ def metrics_by_group(
     }
 
 
+def shares_by_group(
+    ranked: NDArray[np.int32], catalogue: Catalogue, ks: Sequence[int]
+) -> dict[Group, dict[str, float]]:
+    """What share of the first K places goes to the items of each of `GROUPS`; `ranked` as in `metrics_by_group`."""
+    everything = np.ones(catalogue.n_items, bool)
+    return {
+        group: shares(ranked, ks, everything if group.members is None else group.members(catalogue)) for group in GROUPS
+    }
+
+
 def figures(
-    metrics: Mapping[Group, PerUserMetrics], baseline: Mapping[Group, PerUserMetrics] | None = None
+    metrics: Mapping[Group, PerUserMetrics],
+    shares: Mapping[Group, Mapping[str, float]],
+    baseline: Mapping[Group, PerUserMetrics] | None = None,
 ) -> dict[str, Any]:
-    """What is told of each group: ``targets``, ``hits``, ``metrics`` and their 95% ``intervals``, by the group's name.
+    """What is told of each group, by the group's name: `FIGURES`, the intervals being those of the metrics, of 95%.
 
     With a baseline, of the same users, also ``gain`` (0.25 = +25%) and ``gain_intervals``, from the same resamples.
     What does not exist is null: a metric of a group without targets, a gain where the baseline has 0. The groups of a
@@ -45,13 +57,11 @@ def figures(
     """
     told: dict[str, Any] = {}
     for group, per_user in metrics.items():
-        figures_of_group = {
-            "targets": per_user.n_targets,
-            "hits": per_user.hits,
-            "metrics": per_user.means() if len(per_user.users) else dict.fromkeys(per_user.names),
-            "intervals": _intervals(per_user),
-            **(_gain(per_user, baseline[group]) if baseline else {}),
-        }
+        means = per_user.means() if len(per_user.users) else dict.fromkeys(per_user.names)
+        values = (per_user.n_targets, per_user.hits, shares[group], means, _intervals(per_user))
+        figures_of_group: dict[str, Any] = dict(zip(FIGURES, values, strict=True))
+        if baseline:
+            figures_of_group |= _gain(per_user, baseline[group])
         family = told if group.family is None else told.setdefault(group.family, {})
         for name, figure in figures_of_group.items():
             family.setdefault(name, {})[group.name] = figure

@@ -73,6 +73,14 @@ PREPARED = (Read("prepare/interactions.parquet"), Read("prepare/items.parquet"),
 FROM_GENERATOR = tuple(row.name for row in MODELS.values() if "generator" in row.reads)
 I2I_VARIANTS = tuple({"model": model, "data": data} for model in MODELS for data in DATA if has_variant(model, data))
 
+EVALUATION_FIGURES = ("recall-by-popularity", "recommended", "gains")
+
+
+def _pictures(*names: str) -> dict[str, str]:
+    """As extras: drawn from the result when it is there, so in no manifest, and removed when another is published."""
+    return {f"{name}.{ending}": "--plot" for name in names for ending in ("png", "svg")}
+
+
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -128,7 +136,7 @@ STAGES: dict[str, Stage] = {
             "join the kept proposals to the real log",
             reads=(*PREPARED, Read("filter/scored.parquet")),
             writes=("interactions.parquet",),
-            extras={"sweep.parquet": "--tune"},
+            extras={"sweep.parquet": "--tune", **_pictures("sweep")},
         ),
         Stage(
             "train-i2i",
@@ -154,7 +162,10 @@ STAGES: dict[str, Stage] = {
                 Read("sft-gen/model/", only={"model": (GENERATOR,)}),
             ),
             writes=("{model}-{data}-{split}.json",),
-            extras={"{model}-{data}-{split}.users.parquet": ""},
+            extras={
+                "{model}-{data}-{split}.users.parquet": "",
+                **_pictures(*(f"{{model}}-{{data}}-{{split}}.{name}" for name in EVALUATION_FIGURES)),
+            },
             label="{model}-{data}-{split}",
             variants=tuple(
                 {**variant, "split": split}
@@ -176,6 +187,14 @@ STAGES: dict[str, Stage] = {
             "refit",
             "take the choices of another work directory, to train on more of the log with them",
             writes=(Path(CHOICES).name,),
+            optional=True,
+        ),
+        Stage(
+            "report",
+            "report",
+            "put the results, plots and some items' neighbours on one page",
+            reads=(Read("prepare/items.parquet"),),
+            writes=("report.html",),
             optional=True,
         ),
     )

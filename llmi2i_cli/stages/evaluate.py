@@ -12,7 +12,7 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.evaluation.compared import RankedTable, tables_of
-from llmi2i_cli.evaluation.groups import ALL, GROUPS, Group
+from llmi2i_cli.evaluation.groups import ALL, FIGURES, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.manifests import read_manifest, verify
 from llmi2i_cli.runs.pipeline import CHOICES
@@ -78,6 +78,7 @@ def evaluate(
         "baseline": baseline,
         "trained": {table.name_beside(model): _training_of(workdir, table) for table in compared},
         "groups": [group.name for group in GROUPS],
+        "figures": FIGURES,
     }
     variant = {"model": model, "data": data, "split": split}
     also = [table.vectors_path for table in compared if table.ranking == "user-vectors"]
@@ -114,7 +115,7 @@ def evaluate(
         measured = {table: evaluation.measure(table) for table in dict.fromkeys(compared)}
         ours = measured[ours_asked]
         theirs = measured[theirs_asked] if theirs_asked else None
-        told = figures(ours.metrics, theirs.metrics if theirs else None)
+        told = figures(ours.metrics, ours.shares, theirs.metrics if theirs else None)
         result = {
             "model": model,
             "data": data,
@@ -138,7 +139,7 @@ def evaluate(
                 "model": theirs_asked.model,
                 "data": theirs_asked.data,
                 "protocol": theirs.protocol,
-                **figures(theirs.metrics),
+                **figures(theirs.metrics, theirs.shares),
                 "rankings": theirs.rankings,
             }
         write_json(run.output(name), result)
@@ -172,6 +173,7 @@ class _Measured:
 
     protocol: dict[str, Any]
     metrics: dict[Group, PerUserMetrics]
+    shares: dict[Group, dict[str, float]]
     rankings: dict[str, Any]
     latency: Mapping[str, Any] | None
 
@@ -190,7 +192,7 @@ class _Evaluation:
         """Rank for the held-out users and take the figures."""
         from llmi2i_cli.evaluation.metrics import coverage
         from llmi2i_cli.evaluation.protocol import Protocol
-        from llmi2i_cli.evaluation.report import metrics_by_group
+        from llmi2i_cli.evaluation.report import metrics_by_group, shares_by_group
 
         ranked = self._rank(table)
         protocol = Protocol(
@@ -204,6 +206,7 @@ class _Evaluation:
         return _Measured(
             protocol.as_json(),
             metrics_by_group(ranked.ids, self.held_out.targets, self.catalogue, self.ks),
+            shares_by_group(ranked.ids, self.catalogue, self.ks),
             {**ranked.figures, **{f"coverage@{k}": coverage(ranked.ids, k, self.catalogue.n_items) for k in self.ks}},
             ranked.latency,
         )

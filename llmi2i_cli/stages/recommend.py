@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.choices.models import TableName, has_variant
 from llmi2i_cli.choices.rules import NO_RULES, RuleOptions
 from llmi2i_cli.errors import InputError, UsageError
 from llmi2i_cli.files.documents import parse_json
@@ -96,6 +97,7 @@ def neighbours_of(
     rules: RuleOptions = NO_RULES,
 ) -> list[dict[str, Any]]:
     """An item's neighbours, best first, as ``{"item_id", "title", "score"}``. InputError if the item is unknown."""
+    from llmi2i_cli.artifacts.indices import unknown_item
     from llmi2i_cli.artifacts.prepared import read_catalogue
     from llmi2i_cli.publishing.ruled_neighbours import ruled_neighbours
 
@@ -103,9 +105,23 @@ def neighbours_of(
     catalogue = read_catalogue(workdir)
     row = _rows_by_id(catalogue).get(item)
     if row is None:
-        raise _unknown_item(item)
+        raise unknown_item(item)
     neighbours: Neighbours = ruled_neighbours(workdir, model, data, catalogue.ids, top_k=top_n, options=rules)
     return _items(neighbours.ids[row].tolist(), neighbours.scores[row].tolist(), catalogue)
+
+
+def compared_neighbours_of(workdir: Path, item: str, *, model: str = "swing", top_n: int = 10) -> dict[str, Any]:
+    """An item's neighbours on the real log beside those on the fused one, and where each comes from.
+
+    See `i2i.origins.compare_neighbours` for what it holds and raises; UsageError if the model does not read the log.
+    """
+    if not has_variant(model, "fused"):
+        raise UsageError(f"{model} does not read the log: there is nothing to compare")
+    from llmi2i_cli.i2i.origins import compare_neighbours
+
+    before, after = TableName(model, "real"), TableName(model, "fused")
+    verify(workdir, "prepare/items.parquet", before.path, after.path)
+    return compare_neighbours(workdir, [item], before=before, after=after, top_n=top_n)[0]
 
 
 def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
@@ -180,11 +196,12 @@ def _query_of_json(text: str, where: str) -> Query:
 
 def _histories(queries: Sequence[Query], catalogue: Catalogue, *, strict: bool) -> Histories:
     from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.indices import unknown_item
 
     rows_by_id = _rows_by_id(catalogue)
     unknown = [item for query in queries for item in query.item_ids if item not in rows_by_id]
     if unknown and strict:
-        raise _unknown_item(unknown[0])
+        raise unknown_item(unknown[0])
     if unknown:
         notice(f"Warning: {len(unknown):,} items are not in the catalogue and were left out, {unknown[0]!r} the first")
     rows = [[rows_by_id[item] for item in query.item_ids if item in rows_by_id] for query in queries]
@@ -193,10 +210,6 @@ def _histories(queries: Sequence[Query], catalogue: Catalogue, *, strict: bool) 
 
 def _rows_by_id(catalogue: Catalogue) -> dict[str, int]:
     return {item_id: row for row, item_id in enumerate(catalogue.ids)}
-
-
-def _unknown_item(item: str) -> InputError:
-    return InputError(f"item {item!r} is not in the catalogue: ids are those of prepare/items.parquet")
 
 
 def _described(query: Query, row: int, found: Rankings, catalogue: Catalogue) -> dict[str, Any]:

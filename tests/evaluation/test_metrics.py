@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.evaluation.metrics import coverage, distinct_items, per_user_metrics, rank_of_targets
+from llmi2i_cli.evaluation.metrics import coverage, distinct_items, per_user_metrics, rank_of_targets, shares
 
 RANKED = np.array(
     [
@@ -107,3 +107,9 @@ def test_coverage_is_the_share_of_the_catalogue_in_the_first_k():
 def test_misaligned_rankings_are_refused():
     with pytest.raises(ValueError, match="2 rankings for 4 users"):
         rank_of_targets(RANKED[:2], TARGETS)
+
+
+def test_shares_of_places_by_hand():
+    members = np.array([True, False, False, True, False, False])  # items 0 and 3
+    assert shares(RANKED, (1, 2, 4), members) == {"share@1": 2 / 4, "share@2": 3 / 7, "share@4": 4 / 12}
+    assert shares(RANKED[:0], (2,), members) == {"share@2": 0}

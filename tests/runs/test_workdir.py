@@ -433,7 +433,7 @@ def interrupt_at(monkeypatch, step):
     return lambda: count
 
 
-@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("step", range(1, 8))
 def test_a_publication_that_was_killed_is_completed_without_working_again(work, step):
     assert fuse(work, {"n": 1}, text="old", sweep=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -441,7 +441,7 @@ def test_a_publication_that_was_killed_is_completed_without_working_again(work, 
         with contextlib.suppress(Killed):
             fuse(work, {"n": 2}, text="new", sweep=True)
         died = reached() == step
-    assert died == (step <= 4), "the steps of a publication: two tables, manifest, leftovers"
+    assert died == (step <= 6), "the steps of a publication: two tables, two pictures out, manifest, leftovers"
     with stage_run(work, "fuse", options={"n": 2}) as run:
         assert run.up_to_date
     assert only_fused(work) == ["fuse/interactions.parquet", "fuse/manifest.json", "fuse/sweep.parquet"]

@@ -148,3 +148,15 @@ def test_what_people_see(served, capsys):
     shown = capsys.readouterr().out
     assert "--max-lost 0.05" in shown
     assert "items with a row" in shown
+
+
+def test_figures_and_gates_are_drawn_where_asked(served, tmp_path, capsys):
+    for ending in ("png", "svg"):
+        assert run("compare", served, served, "--plot", tmp_path / f"gates.{ending}") == 0
+    assert "1 (at least 0.9)" in (tmp_path / "gates.svg").read_text()
+    assert (tmp_path / "gates.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert run("compare", served, served, "--plot", tmp_path / "gates.pdf") == 2
+    assert "gates.pdf: end the name with .png or .svg" in capsys.readouterr().err
+    assert run("compare", served, served, "--plot", tmp_path / "absent/gates.svg") == 1
+    assert "gates.svg cannot be written" in capsys.readouterr().err

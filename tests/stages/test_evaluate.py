@@ -485,6 +485,29 @@ def test_mistakes_get_one_line(workdir, capsys, arguments, status, message):
     assert error.count("\n") == 1
 
 
+def test_what_share_of_the_first_places_items_of_a_popularity_hold(workdir, capsys):
+    arguments = ["evaluate", "--data", "fused", "--baseline", "real", "--recent", 3, "--k", 4, "-w", workdir]
+    result = answer(capsys, *arguments)
+    catalogue, queries = read_catalogue(workdir), read_histories(workdir, ("train", "valid"))
+    for figures, data in ((result, "fused"), (result["baseline"], "real")):
+        neighbours = read_neighbours(workdir, "swing", data, catalogue.ids)
+        recent, decay = figures["protocol"]["recent"], figures["protocol"]["decay"]
+        shown = []
+        for user in range(queries.n_users):
+            query = queries.row(user).tolist()
+            ranked, _ = plain_ranking(neighbours, query, recent=recent, top_n=4, exclude=set(query), decay=decay)
+            shown += [catalogue.train_counts[item] for item, _ in ranked]
+        for group, (least, most) in TRAIN_COUNTS.items():
+            share = sum(least <= count <= most for count in shown) / len(shown)
+            assert figures["by_train_count"]["shares"][group]["share@4"] == pytest.approx(share)
+        assert figures["shares"]["all"] == {"share@4": 1}
+    assert run(*arguments) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in cells if row[0:3:2] == ["6-20", "share@4"])
+    told = [figures["by_train_count"]["shares"]["6-20"]["share@4"] for figures in (result["baseline"], result)]
+    assert row[4:6] == [f"{share:.4f}" for share in told]
+
+
 def test_without_a_split_there_is_nothing_to_measure(tmp_path, capsys):
     workdir = prepare_shop(tmp_path, "--split", "none")
     assert run("train-i2i", "-w", workdir) == 0

@@ -90,6 +90,23 @@ def test_neighbours_of_an_item(workdir, capsys):
     assert f"Title {found[0]['item_id'][1:]}" in capsys.readouterr().out
 
 
+def test_neighbours_before_and_after_side_by_side(workdir, capsys):
+    write_fused(workdir)
+    assert run("train-i2i", "--data", "fused", "-w", workdir) == 0
+    found = answer(capsys, "recommend", "--item", "i12", "--compare", "--top-n", 4, "-w", workdir)
+    for data, name in (("real", "before"), ("fused", "after")):
+        plain = answer(capsys, "recommend", "--item", "i12", "--data", data, "--top-n", 4, "-w", workdir)
+        assert [{key: each[key] for key in ("item_id", "title", "score")} for each in found[name]] == plain
+    assert run("recommend", "--item", "i12", "--compare", "--top-n", 4, "-w", workdir) == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    real, fused = found["before"][0], found["after"][0]
+    row = next(row for row in cells if row[:1] == ["1"])
+    assert row[1] == f"{real['title']} ({real['item_id']})"
+    assert row[2:4] == ["counts 100%", str(real["users"])]
+    assert row[4] == f"{fused['title']} ({fused['item_id']})"
+    assert row[6:] == [str(fused["users"]), f"{fused['generated']:.3g}", str(fused["rank_in_other"] or "new")]
+
+
 @pytest.mark.parametrize(
     "arguments, status, message",
     [
@@ -99,6 +116,14 @@ def test_neighbours_of_an_item(workdir, capsys):
         (["i1", "--out", "FILE/absent/ranked.csv"], 1, "ranked.csv cannot be written"),
         (["i1", "nothing"], 1, "item 'nothing' is not in the catalogue: ids are those of prepare/items.parquet"),
         (["--item", "nothing"], 1, "item 'nothing' is not in the catalogue"),
+        (["i1", "--compare"], 2, "--compare is for one item: add --item ITEM"),
+        (
+            ["--item", "i1", "--compare", "--model", "text"],
+            2,
+            "text does not read the log: there is nothing to compare",
+        ),
+        (["--item", "i1", "--compare", "--same", "title"], 2, "--compare shows the tables as they were trained"),
+        (["--item", "i1", "--compare"], 1, "run `llmi2i train-i2i --model swing --data fused -w"),
         (["--model", "bpr", "i1"], 1, "run `llmi2i train-i2i --model bpr --data real -w"),
         (["--file", "FILE/absent"], 1, "absent: no such file"),
         (["--file", "FILE/user"], 1, "user, line 2: user 'nobody' is not in the prepared log"),
