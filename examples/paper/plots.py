@@ -10,6 +10,8 @@ import matplotlib as mpl
 import polars as pl
 from measured import Study
 
+from llmi2i_cli.data.fusion_search import first_round
+
 mpl.use("Agg")  # before pyplot looks for a screen
 import matplotlib.pyplot as plt
 
@@ -75,13 +77,6 @@ def _shares(study: Study) -> dict[str, list[float]]:
         total, by_group = max(1, some["len"].sum()), dict(some.select("group", "len").iter_rows())
         found[name] = [by_group.get(place, 0) / total for place in range(len(COUNTS))]
     return found
-
-
-def first_round(sweep: pl.DataFrame) -> pl.DataFrame:
-    """The points of a sweep that are fused alike, as its first ones: appended candidates that weigh 1."""
-    points = sweep.filter(pl.col("recall_number") > 0)
-    alike = {name: points[name][0] for name in ("strategy", "weight", "drop_real")}
-    return points.filter(**alike)
 
 
 def figure_5(study: Study, path: Path) -> list[list[str]]:
