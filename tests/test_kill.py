@@ -117,9 +117,9 @@ def test_prepare(shop, tmp_path, monkeypatch):
     command = ("prepare", log / "interactions.parquet", "--items", log / "items.parquet", "--bucket-mib", 1)
     assert run(*command, "-w", tmp_path / "whole") == 0
     folder = tmp_path / "work/prepare"
-    marks = kill_at(".partial-*/scratch/clean-00001.parquet", folder, *command, "-w", tmp_path / "work")
+    marks = kill_at(".partial-*/scratch/log/00001-clean.parquet", folder, *command, "-w", tmp_path / "work")
     resume(monkeypatch, *command, "-w", tmp_path / "work")
-    untouched(marks, ["clean-*.parquet"])
+    untouched(marks, ["*-clean.parquet"])
     assert results(folder) == results(tmp_path / "whole/prepare")
 
 

@@ -40,6 +40,10 @@ class Catalogue:
     def n_items(self) -> int:
         return len(self.ids)
 
+    def descriptions(self) -> list[str]:
+        """The text of each item, or its title where it has no text."""
+        return [text or title for text, title in zip(self.texts, self.titles, strict=True)]
+
 
 def read_catalogue(workdir: Path) -> Catalogue:
     """Read ``prepare/items.parquet``."""
@@ -115,16 +119,19 @@ class PreparedLog:
     ----------
     profiles : of each user, empty where there is none
     histories : the train interactions, one row per user
+    held_out : the splits that are kept from it, of ``test`` and ``valid``
     """
 
     catalogue: Catalogue
     profiles: list[str]
     histories: Histories
+    held_out: Sequence[str] = ()
 
 
 def read_prepared(workdir: Path) -> PreparedLog:
     """Read what ``prepare/`` lets a language model learn from: train interactions alone."""
-    return PreparedLog(read_catalogue(workdir), read_profiles(workdir), read_histories(workdir))
+    held_out = [split for split in ("test", "valid") if has_split(workdir, split)]
+    return PreparedLog(read_catalogue(workdir), read_profiles(workdir), read_histories(workdir), held_out)
 
 
 def has_split(workdir: Path, split: str) -> bool:

@@ -12,6 +12,7 @@ import polars as pl
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.files.columns import Column, what_is_wrong
 from llmi2i_cli.files.tables import Schema, collect_table, scan_table
+from llmi2i_cli.runs.blocks import QUESTIONS
 from llmi2i_cli.runs.pipeline import producer_of, require
 
 # A column means the same wherever it stands.
@@ -36,6 +37,7 @@ COLUMNS: Mapping[str, Column] = {
     "origin_user_id": Column(pl.String, about="the user whose history this belongs to; differs in pseudo-users"),
     "neighbour_id": Column(pl.String, about="a similar item"),
     "score": Column(pl.Float32, about="how similar; a query adds up the scores of its recent items"),
+    "question": Column(pl.UInt64, about="digest of all that the model was asked with about the user"),
 }
 
 
@@ -74,6 +76,8 @@ TABLES: Mapping[str, Table] = {
     "synthesize/candidates.parquet": Table(CANDIDATES, key=("user_id", "item_id")),
     "filter/scored.parquet": Table(SCORED, key=("user_id", "item_id")),
     "filter/scored-real.parquet": Table(SCORED_REAL),
+    "synthesize/questions.parquet": Table(QUESTIONS, key=("user_id",)),
+    "filter/questions.parquet": Table(QUESTIONS, key=("user_id",)),
     "fuse/interactions.parquet": Table(FUSED),
     "i2i/*.parquet": Table(NEIGHBOURS, key=("item_id", "neighbour_id")),
 }

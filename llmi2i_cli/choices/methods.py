@@ -18,18 +18,25 @@ class Method:
     name : as in ``--method NAME``
     about : what it proposes, in a few words
     ranker : dotted path of the function ``(generator, histories, history, top_n) -> (users -> items and logprobs)``
+    reads_others : what a user gets depends on other users' histories, too, so that it has to be asked for again
     """
 
     name: str
     about: str
     ranker: str
+    reads_others: bool = False
 
 
 METHODS: Mapping[str, Method] = {
     row.name: row
     for row in (
         Method("generator", "the items likeliest to come next", "llmi2i_cli.llm.generate:likeliest"),
-        Method("llm-cf", "what came next in the most similar histories of others", "llmi2i_cli.llm.llm_cf:of_others"),
+        Method(
+            "llm-cf",
+            "what came next in the most similar histories of others",
+            "llmi2i_cli.llm.llm_cf:of_others",
+            reads_others=True,
+        ),
     )
 }
 DEFAULT = "generator"

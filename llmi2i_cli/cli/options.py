@@ -26,6 +26,15 @@ Data = Annotated[
     Literal["real", "fused"],
     typer.Option(help="Log that it is trained on: the real one, or with the LLM's interactions."),
 ]
+EarlierTraining = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Go on from an earlier training instead: a work directory (yesterday's), or a checkpoint in one.",
+        file_okay=False,
+        resolve_path=True,
+    ),
+]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the users.", show_default="the base's")]
 LearningRate = Annotated[
     float | None, typer.Option(help="Peak learning rate, which then decays linearly.", show_default="the base's", min=0)

@@ -35,6 +35,13 @@ def prepare(
     test: Annotated[
         list[str] | None, typer.Option(help="Log that is held out as test; INPUT is for training. Repeatable.")
     ] = None,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Put INPUT behind the logs of the last run, which are not read again; options are those of then.",
+        ),
+    ] = False,
     force: Force = False,
     as_json: AsJson = False,
     **options: Any,
@@ -53,6 +60,7 @@ def prepare(
         items=items or (),
         users=users or (),
         options=PrepareOptions.from_flat(options),
+        append=append,
         force=force,
     )
     if as_json:

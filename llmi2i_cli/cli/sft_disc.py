@@ -12,6 +12,7 @@ from llmi2i_cli.cli.options import (
     BatchSize,
     CheckpointSteps,
     DeepSpeed,
+    EarlierTraining,
     Epochs,
     Force,
     GradientAccumulation,
@@ -43,6 +44,7 @@ def sft_disc(
         tuple[float, float] | None,
         typer.Option(help="Slope and intercept of the log-odds.", show_default="fitted on validation"),
     ] = DiscriminatorOptions.calibration,
+    earlier: EarlierTraining = DiscriminatorOptions.earlier,
     epochs: Epochs = DiscriminatorOptions.epochs,
     learning_rate: LearningRate = DiscriminatorOptions.learning_rate,
     batch_size: BatchSize = DiscriminatorOptions.batch_size,
@@ -64,6 +66,7 @@ def sft_disc(
 
     options = DiscriminatorOptions(
         base_model=base_model,
+        earlier=earlier,
         negatives=negatives,
         negatives_per_positive=negatives_per_positive,
         calibration=calibration,

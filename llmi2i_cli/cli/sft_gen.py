@@ -13,6 +13,7 @@ from llmi2i_cli.cli.options import (
     BatchSize,
     CheckpointSteps,
     DeepSpeed,
+    EarlierTraining,
     Epochs,
     Force,
     GradientAccumulation,
@@ -24,18 +25,23 @@ from llmi2i_cli.cli.options import (
     Workdir,
 )
 from llmi2i_cli.cli.printing import print_manifest
-from llmi2i_cli.llm.finetuning_options import GeneratorOptions, Softmax
+from llmi2i_cli.llm.finetuning_options import DEFAULT_BASE, GeneratorOptions, Softmax
 
 
 def sft_gen(
     workdir: Workdir = WORKDIR,
     base_model: Annotated[
-        str, typer.Option(help="Base: a preset (llama-tiny, llama-small, llama-base), a local directory or a hub id.")
+        str | None,
+        typer.Option(
+            help="Base: a preset (llama-tiny, llama-small, llama-base), a local directory or a hub id.",
+            show_default=DEFAULT_BASE,
+        ),
     ] = GeneratorOptions.base_model,
     alpha: Annotated[
         float, typer.Option(help="Loss weight of a long-tail target, eq. (2).", min=0)
     ] = GeneratorOptions.alpha,
     beta: Annotated[float, typer.Option(help="Loss weight of any other target.", min=0)] = GeneratorOptions.beta,
+    earlier: EarlierTraining = GeneratorOptions.earlier,
     epochs: Epochs = GeneratorOptions.epochs,
     learning_rate: LearningRate = GeneratorOptions.learning_rate,
     batch_size: BatchSize = GeneratorOptions.batch_size,
@@ -75,6 +81,7 @@ def sft_gen(
 
     options = GeneratorOptions(
         base_model=base_model,
+        earlier=earlier,
         alpha=alpha,
         beta=beta,
         epochs=epochs,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +17,45 @@ import polars as pl
 from llmi2i_cli.choices.preparation import CleanOptions
 from llmi2i_cli.data.buckets import read_bucket, write_buckets
 from llmi2i_cli.data.clean import add_counts, cap, core_pass, degrees, order_and_dedupe
+from llmi2i_cli.data.kept_log import CutFile, KeptLog
 from llmi2i_cli.data.window import Window
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.files.tables import write_table
 
 
-@dataclass(frozen=True)
-class CutFile:
-    """What is known of an input file that has been cut: its interactions and its latest time (None without times)."""
-
-    n_rows: int
-    latest: int | None
-
-
 class BucketedLog:
-    """A log in `n_buckets` buckets of whole users under `folder`.
+    """A log in `n_buckets` buckets of whole users under `folder`, those of the clean log under `clean_folder`.
 
-    Call `cut` for each input file, `clean`, then `find_core`; after that `bucket` gives each bucket's final log.
+    Call `cut` for each input file, `clean`, then `find_core`; after that `bucket` gives each bucket's final log. Before
+    all that `go_on_from` may take the first files from a kept log. `cuts` tells of the files so far.
     """
 
-    def __init__(self, folder: Path, n_buckets: int, options: CleanOptions, schema: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, clean_folder: Path, n_buckets: int, options: CleanOptions, schema: Mapping[str, Any]
+    ) -> None:
         """`schema` has the columns of the chunks that `cut` gets, see `interactions.LogReader`."""
-        self.folder, self.n_buckets, self.options, self.schema = folder, n_buckets, options, schema
+        self.folder, self.clean_folder, self.n_buckets = folder, clean_folder, n_buckets
+        self.options, self.schema = options, schema
+        self.cuts: list[CutFile] = []
         self.core_items: pl.Series | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        self._kept: list[Path] = []
+        for each in (folder, clean_folder):
+            each.mkdir(parents=True, exist_ok=True)
 
-    def cut(self, number: int, chunks: Iterator[pl.DataFrame]) -> CutFile:
-        """Cut one input file, the `number`-th, into the buckets."""
+    def go_on_from(self, kept: KeptLog) -> None:
+        """Begin with the rows of a log that was cleaned before, and the files that it is of."""
+        self.cuts += kept.cuts
+        self._kept = [kept.folder]
+        if len(kept.buckets) != self.n_buckets:
+            self._kept = [self.folder / "cut-kept"]
+            shutil.rmtree(self._kept[0], ignore_errors=True)
+            rows = (pl.read_parquet(bucket, glob=False) for bucket in kept.buckets)
+            write_buckets(rows, self._kept[0], self.n_buckets)
+
+    def cut(self, chunks: Iterator[pl.DataFrame]) -> CutFile:
+        """Cut the next input file into the buckets."""
+        number = len(self.cuts)
         done = self.folder / f"cut-{number:06d}.json"
         if not done.exists():
             latest: int | None = None
@@ -61,20 +71,21 @@ class BucketedLog:
             shutil.rmtree(folder, ignore_errors=True)
             n_rows = write_buckets(watched(), folder, self.n_buckets)
             write_json(done, {"n_rows": n_rows, "latest": latest})
-        return CutFile(**json.loads(done.read_text()))
+        self.cuts.append(CutFile(**json.loads(done.read_text())))
+        return self.cuts[-1]
 
-    def clean(self, n_files: int, window: Window | None, on_bucket: Callable[[], None]) -> None:
+    def clean(self, window: Window | None, on_bucket: Callable[[], None]) -> None:
         """Order and dedupe what of each bucket lies in the window; the cut files go when all are done.
 
         Raises
         ------
         InputError : no interaction lies in the window
         """
-        folders = [self._cut_folder(number) for number in range(n_files)]
+        folders = [self._cut_folder(number) for number in range(len(self.cuts))]
         for bucket in range(self.n_buckets):
             target = self._clean_file(bucket)
             if not target.exists():
-                rows = read_bucket(folders, bucket)
+                rows = read_bucket([*self._kept, *folders], bucket)
                 if rows is None:
                     rows = pl.DataFrame(schema=dict(self.schema))
                 write_table(order_and_dedupe(rows if window is None else window.keep(rows)), target)
@@ -142,4 +153,4 @@ class BucketedLog:
         return self.folder / f"cut-{number:06d}"
 
     def _clean_file(self, bucket: int) -> Path:
-        return self.folder / f"clean-{bucket:05d}.parquet"
+        return self.clean_folder / f"{bucket:05d}-clean.parquet"

@@ -15,7 +15,9 @@ from llmi2i_cli.errors import InputError
 def cut_logs(
     log: BucketedLog, files: Sequence[LogFile], reader: LogReader, on_file: Callable[[str], None]
 ) -> Clock | None:
-    """Cut all log files into the buckets of `log`; returns what their times are, None when they have none.
+    """Cut the log files into the buckets of `log`, but for those that it has; returns what the times of all are.
+
+    That is None when they have no times.
 
     Parameters
     ----------
@@ -30,7 +32,8 @@ def cut_logs(
     example: dict[Unit, LogFile] = {}
     n_rows = 0
     for number, file in enumerate(files):
-        cut = log.cut(number, reader.chunks(file.path, file.form, file.split))
+        known = number < len(log.cuts)
+        cut = log.cuts[number] if known else log.cut(reader.chunks(file.path, file.form, file.split))
         n_rows += cut.n_rows
         if cut.latest is not None:
             unit = infer_unit(cut.latest) if asked == "auto" else asked

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "llmi2i.json"
+ITEM_TOKENS = "item_tokens.parquet"
 Role = Literal["generator", "discriminator"]
 MAX_TITLE_TOKENS = 32
 
@@ -45,6 +46,7 @@ class Base:
     titles : title tokens of each item, for prompts
     title_words : title tokens whose embeddings are part of the item vectors while training (a fresh preset), or None
     from_scratch : a preset, fresh or trained: its prompt is the bare history
+    continues : the card of the checkpoint whose training goes on; None: it is trained for its role for the first time
     """
 
     spec: str
@@ -55,6 +57,7 @@ class Base:
     title_words: RaggedTokens | None
     from_scratch: bool
     defaults: TrainingDefaults
+    continues: Card | None = None
 
     def max_length(self, asked: int | None) -> int:
         """Tokens that a prompt may have: `asked`, or else the default, as far as the base's positions reach.
@@ -69,7 +72,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Card:
-    """What ``llmi2i.json`` says of a checkpoint."""
+    """What ``llmi2i.json`` says of a checkpoint; `held_out` names the splits that it has not seen."""
 
     role: Role
     base_model: str
@@ -81,6 +84,7 @@ class Card:
     titles_in_prompt: bool
     max_length: int
     from_scratch: bool
+    held_out: Sequence[str]
 
     @property
     def layout(self) -> TokenLayout:
@@ -118,14 +122,13 @@ def load_base(spec: str, catalogue: Catalogue, *, attention: str, seed: int, n_e
     ------
     ModelError : `spec` is neither a preset nor something that transformers loads as a causal LM
     """
-    texts = [text or title for text, title in zip(catalogue.texts, catalogue.titles, strict=True)]
     if spec in PRESETS:
-        return _from_preset(PRESETS[spec], catalogue.n_items, texts, attention, seed, n_evidence)
+        return _from_preset(PRESETS[spec], catalogue.n_items, catalogue.descriptions(), attention, seed, n_evidence)
     llm, tokenizer = _load_pretrained(spec, attention)
     base_vocab = llm.get_input_embeddings().num_embeddings
     layout = TokenLayout(base_vocab, catalogue.n_items, n_evidence)
     titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
-    _add_item_rows(llm, layout, titles, seed)
+    add_item_rows(llm, layout, titles, seed)
     return Base(spec, llm, tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
 
 
@@ -206,12 +209,12 @@ def _reason(error: Exception) -> str:
 
 
 @torch.no_grad()
-def _add_item_rows(llm: PreTrainedModel, layout: TokenLayout, titles: RaggedTokens, seed: int) -> None:
+def add_item_rows(llm: PreTrainedModel, layout: TokenLayout, titles: RaggedTokens, seed: int) -> None:
     """Grow the vocabulary; an item's rows start as the mean of the base's own rows of its title's tokens."""
     llm.resize_token_embeddings(layout.size, mean_resizing=False)
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.from_numpy(np.diff(titles.ptr))
-    for table in dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)):
+    for table in tables_of(llm):
         words = table[: layout.base_vocab].float()
         centre, spread = words.mean(0), words.std(0)
         means = torch.nn.functional.embedding_bag(
@@ -232,10 +235,20 @@ def base_from_checkpoint(
     layout = TokenLayout(card.base_vocab, card.n_items, n_evidence)
     _add_evidence_rows(llm, layout, seed)
     titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
-    defaults = PRESETS[card.base_model].training if card.base_model in PRESETS else PRETRAINED
+    defaults = defaults_of(card.base_model)
     return Base(
         card.base_model, llm, tokenizer, layout, titles, None, from_scratch=card.from_scratch, defaults=defaults
     )
+
+
+def defaults_of(base_model: str) -> TrainingDefaults:
+    """How a generator is trained on a preset, or on anything else."""
+    return PRESETS[base_model].training if base_model in PRESETS else PRETRAINED
+
+
+def tables_of(llm: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """The embeddings, (vocabulary, D), and, if it is another table, the output layer."""
+    return list(dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)))
 
 
 @torch.no_grad()
@@ -243,7 +256,7 @@ def _add_evidence_rows(llm: PreTrainedModel, layout: TokenLayout, seed: int) -> 
     """Rows for evidence tokens behind the items, random around the mean of the words' rows."""
     llm.resize_token_embeddings(layout.size, mean_resizing=False)
     generator = torch.Generator().manual_seed(seed)
-    for table in dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)):
+    for table in tables_of(llm):
         words = table[: layout.base_vocab].float()
         noise = torch.randn((layout.n_evidence, words.shape[1]), generator=generator) * words.std(0)
         table[layout.item_rows.stop :] = (words.mean(0) + noise).to(table.dtype)
@@ -267,7 +280,7 @@ def save_checkpoint(model: ItemModel, base: Base, card: Card, item_ids: pl.Serie
     model.llm.save_pretrained(directory)
     base.tokenizer.save_pretrained(directory)
     tokens = np.arange(base.layout.n_items, dtype=np.int64) + base.layout.base_vocab
-    write_table(pl.DataFrame({"item_id": item_ids, "token_id": tokens}), directory / "item_tokens.parquet")
+    write_table(pl.DataFrame({"item_id": item_ids, "token_id": tokens}), directory / ITEM_TOKENS)
     (directory / CARD).write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

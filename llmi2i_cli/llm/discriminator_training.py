@@ -25,7 +25,6 @@ from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.judge import BUCKETS, CALIBRATION, Discriminator, judge_positions
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.positions import HISTORY, Positions
-from llmi2i_cli.llm.presets import TrainingDefaults, discriminator_defaults
 from llmi2i_cli.llm.prompts import PromptPieces, discriminator_sequence
 from llmi2i_cli.llm.trainee import Trainee, prepare_trainee, train_and_save
 from llmi2i_cli.llm.training_options import resolve
@@ -77,13 +76,13 @@ class DiscriminatorData:
     validation: Positions | None
 
 
-def discriminator_model(trainee: Trainee, defaults: TrainingDefaults, seed: int) -> DiscriminatorModel:
+def discriminator_model(trainee: Trainee, seed: int) -> DiscriminatorModel:
     """The model before its first step."""
     base = trainee.base
     yes, no = answer_tokens(base.tokenizer)
     torch.manual_seed(seed)
     return DiscriminatorModel(
-        base.llm, base.layout, dropout=defaults.dropout, titles=base.title_words, yes_token=yes, no_token=no
+        base.llm, base.layout, dropout=trainee.defaults.dropout, titles=base.title_words, yes_token=yes, no_token=no
     )
 
 
@@ -97,12 +96,11 @@ def train_discriminator(
     facts for the manifest
     """
     log, positions, buckets, validation = data.log, data.positions, data.buckets, data.validation
-    trainee = prepare_trainee("discriminator", base, options, log.catalogue, log.profiles)
-    defaults = discriminator_defaults(base.defaults, base.from_scratch)
-    model = discriminator_model(trainee, defaults, options.seed)
+    trainee = prepare_trainee("discriminator", base, options, log)
+    model = discriminator_model(trainee, options.seed)
     discriminator = Discriminator(model, trainee.pieces, trainee.pad_token, trainee.max_length)
     examples = DiscriminatorExamples(trainee.pieces, positions, buckets.tokens(positions.features), trainee.max_length)
-    training = resolve(options, defaults, len(examples))
+    training = resolve(options, trainee.defaults, len(examples))
     figures = None if validation is None else lambda: order_figures(discriminator, validation, buckets)
     facts = train_and_save(trainee, model, examples, training, place, figures)
     if is_first():

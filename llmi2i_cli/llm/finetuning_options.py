@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.deepspeed_config import own_file
 
 FULL_SOFTMAX_ITEMS = 1_000_000  # up to so many items `--softmax auto` compares a target with all of them
+
+DEFAULT_BASE = "llama-tiny"
 
 Attention = Literal["auto", "sdpa", "flash_attention_2"]
 Softmax = Literal["auto", "full", "sampled"]
@@ -27,6 +29,7 @@ class FineTuningOptions:
     Attributes
     ----------
     base_model : a preset, a local directory or a hub id; None: what the stage chooses
+    earlier : a work directory, or a checkpoint of ours in it, whose training goes on; None: it begins with the base
     epochs : passes over the users
     batch_size : users per step, over all processes
     gradient_accumulation : parts that a step's users are worked on in
@@ -36,7 +39,10 @@ class FineTuningOptions:
     checkpoint_steps : steps between checkpoints, 0 for one per epoch; has no say in the result
     """
 
+    STAGE: ClassVar[str]  # whose checkpoint of an earlier work directory is meant
+
     base_model: str | None = None
+    earlier: Path | None = None
     epochs: float | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
@@ -51,11 +57,13 @@ class FineTuningOptions:
     def from_manifest(cls, options: Mapping[str, Any]) -> Self:
         """What a run was asked for, from its manifest's `options`, which may hold more; JSON has paths as text."""
         own = {each.name: options[each.name] for each in fields(cls) if each.name in options}
-        paths = {name: Path(given) for name in ("deepspeed", "template") if (given := own.get(name))}
+        paths = {name: Path(given) for name in ("earlier", "deepspeed", "template") if (given := own.get(name))}
         return cls(**{**own, **paths})
 
     def check(self) -> None:
         """UsageError for the first option that cannot be."""
+        if self.earlier is not None and self.base_model is not None:
+            raise UsageError("what --from names has a base model of its own: leave --base-model out")
         check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
 
     def decisive(self) -> dict[str, Any]:
@@ -65,7 +73,16 @@ class FineTuningOptions:
     def own_files(self) -> list[Path]:
         """The user's own files and directories that the options name: they are inputs of the stage."""
         base = Path(self.base_model) if self.base_model and Path(self.base_model).is_dir() else None
-        return [path for path in (self.template, own_file(self.deepspeed), base) if path is not None]
+        files = (self.template, own_file(self.deepspeed), base, self.earlier_checkpoint)
+        return [path for path in files if path is not None]
+
+    @property
+    def earlier_checkpoint(self) -> Path | None:
+        """What `earlier` means: the model that was trained in a work directory, or the directory itself."""
+        if self.earlier is None:
+            return None
+        trained = self.earlier / self.STAGE / "model"
+        return trained if trained.is_dir() else self.earlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +91,7 @@ class GeneratorOptions(FineTuningOptions):
 
     Attributes
     ----------
+    base_model : None: `DEFAULT_BASE`
     attention : the attention kernel
     alpha, beta : loss weight of a long-tail target and of any other, eq. (2) of the paper
     patience : epochs without a better validation figure before the training ends; 0: all epochs
@@ -82,7 +100,8 @@ class GeneratorOptions(FineTuningOptions):
     sampled_items : items drawn a step by a sampled softmax
     """
 
-    base_model: str = "llama-tiny"
+    STAGE = "sft-gen"
+
     attention: Attention = "auto"
     alpha: float = 4.0
     beta: float = 1.0
@@ -119,6 +138,8 @@ class DiscriminatorOptions(FineTuningOptions):
     negatives_per_positive : No examples for each Yes
     calibration : slope and intercept of the log-odds (see `llm.calibration`); None: fitted on validation
     """
+
+    STAGE = "sft-disc"
 
     negatives: Negatives = "generator"
     negatives_per_positive: int = 15

@@ -1,8 +1,7 @@
 """Generation as a ranking: with one token per item, the next-item distribution is one matrix product.
 
-The paper lets the LLM write the next items out; a ranked list of the most likely ones is our reading of it. Users go
-through in fixed blocks of `BLOCK_USERS`, so the figures are the same however the work is shared; who else is in a block
-changes no more than their rounding.
+The paper lets the LLM write the next items out; a ranked list of the most likely ones is our reading of it. What a user
+gets does not depend on who else is asked (see `fixed_shapes`).
 """
 
 from __future__ import annotations
@@ -16,20 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
+from llmi2i_cli.artifacts.answers import question_digest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import Card, load_checkpoint
+from llmi2i_cli.llm.fixed_shapes import ask
 from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import GeneratorModel
-from llmi2i_cli.llm.packing import TokenSequence, pack
+from llmi2i_cli.llm.packing import PackedRows
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BLOCK_USERS = 1024
-TOKENS_AT_ONCE = 1 << 15  # that go through the model together: titles make histories long
 CHUNK_LOGITS = 2 << 20  # logits held at once: 8 MB, what the last-level cache takes,
 FEWEST_USERS = 64  # but for so many users at least, or else reading the table would take longer than multiplying it
 
@@ -81,9 +82,10 @@ def rank_block(
     items_out = np.full((len(users), top_n), -1, np.int32)
     logprobs_out = np.full((len(users), top_n), -np.inf, np.float32)
     width = max(FEWEST_USERS, CHUNK_LOGITS // len(output))
+    states = functional.pad(states, (0, 0, 0, -len(users) % width))  # all products of one shape: see `fixed_shapes`
     for start in range(0, len(users), width):
-        part = slice(start, start + width)
-        logits = states[part] @ output.T  # (C, n_items)
+        part = slice(start, min(start + width, len(users)))
+        logits = (states[start : start + width] @ output.T)[: part.stop - start]  # (C, n_items)
         if seen is not None:
             rows_seen = [seen.row(user) for user in users[part]]
             owner = np.repeat(np.arange(len(rows_seen)), [len(row) for row in rows_seen])
@@ -110,23 +112,19 @@ def states_after(generator: Generator, asked: Sequence[tuple[int, NDArray[np.int
     """
     sequences = [query_sequence(generator.pieces, user, items, generator.max_length) for user, items in asked]
     table = generator.model.input_table()
-    found = []
-    for together in _parts(sequences):
-        rows = pack(together, generator.pad_token)
+
+    def answer(rows: PackedRows) -> torch.Tensor:
         on_device = {name: value.to(generator.device) for name, value in vars(rows).items()}
-        found.append(generator.model.states(table, **on_device))
-    return torch.cat(found).float()
+        return generator.model.states(table, **on_device).float()
+
+    return ask(sequences, generator.pad_token, answer)
 
 
-def _parts(sequences: Sequence[TokenSequence]) -> Iterator[Sequence[TokenSequence]]:
-    """The sequences in order, in parts of at most `TOKENS_AT_ONCE` tokens or one sequence."""
-    ends = np.cumsum([len(sequence.tokens) for sequence in sequences])
-    start = 0
-    while start < len(sequences):
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + TOKENS_AT_ONCE, side="right")))
-        yield sequences[start:stop]
-        start = stop
+def query_digest(generator: Generator, user: int, items: NDArray[np.int32], seen: NDArray[np.int32]) -> int:
+    """What tells two questions for a user's next items apart: the prompt, and the items that are not to be proposed."""
+    return question_digest(
+        [query_sequence(generator.pieces, user, items, generator.max_length).tokens, np.unique(seen)]
+    )
 
 
 def rank_users(

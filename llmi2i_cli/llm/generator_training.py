@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
 from llmi2i_cli.llm.bases import load_base
-from llmi2i_cli.llm.finetuning_options import GeneratorOptions
+from llmi2i_cli.llm.continued import base_from_earlier
+from llmi2i_cli.llm.finetuning_options import DEFAULT_BASE, GeneratorOptions
 from llmi2i_cli.llm.generate import Generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.item_sampler import ItemSampler
@@ -61,8 +62,12 @@ def loss_dtype() -> torch.dtype:
 
 def prepare_generator(options: GeneratorOptions, log: PreparedLog) -> tuple[Trainee, GeneratorExamples]:
     """The base with its prompts, and what it is trained on."""
-    base = load_base(options.base_model, log.catalogue, attention=options.attention, seed=options.seed)
-    trainee = prepare_trainee("generator", base, options, log.catalogue, log.profiles)
+    attention, seed = options.attention, options.seed
+    if options.earlier_checkpoint:
+        base = base_from_earlier(options.earlier_checkpoint, "generator", log, attention=attention, seed=seed)
+    else:
+        base = load_base(options.base_model or DEFAULT_BASE, log.catalogue, attention=attention, seed=seed)
+    trainee = prepare_trainee("generator", base, options, log)
     weights = item_weights(log.catalogue, options.alpha, options.beta)
     return trainee, GeneratorExamples(trainee.pieces, log.histories, weights, trainee.max_length)
 
@@ -105,7 +110,7 @@ def train_generator(
     generator = Generator(model, trainee.pieces, trainee.pad_token, trainee.max_length)
     training = resolve(
         options,
-        trainee.base.defaults,
+        trainee.defaults,
         len(examples),
         best_by=best_by,
         patience=options.patience,

@@ -252,7 +252,8 @@ class DiscriminatorModel(ItemModel):
         table = self.input_table()
         states = self.states(table, **rows)
         head = table if self.head is None else self.head.weight
-        return states.float() @ (head[self.yes_token].float() - head[self.no_token].float())
+        # Not a matrix product: the order in which that adds up depends on how many are asked.
+        return (states.float() * (head[self.yes_token].float() - head[self.no_token].float())).sum(1)
 
     def forward(
         self,

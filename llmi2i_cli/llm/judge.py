@@ -8,7 +8,8 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +17,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.answers import question_digest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
 from llmi2i_cli.llm.bases import answer_tokens, load_checkpoint
 from llmi2i_cli.llm.feature_tokens import Buckets
+from llmi2i_cli.llm.fixed_shapes import ask
 from llmi2i_cli.llm.generate import pad_token_of, pieces_of_card
 from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import DiscriminatorModel
-from llmi2i_cli.llm.packing import pack
+from llmi2i_cli.llm.packing import PackedRows, TokenSequence
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, discriminator_sequence
 
-BLOCK_USERS = 16  # users judged at a time: some thousand tokens, whose states a cache holds
+BLOCK_USERS = 1024  # users whose prompts are in memory at a time
 ATTENTION = "sdpa"  # flash attention has no mask that would keep candidates behind one history apart
 BUCKETS = "feature_buckets.json"
 CALIBRATION = "calibration.json"
@@ -61,26 +64,48 @@ def judge(
     candidate_ptr, candidates, tokens : as in `positions.Positions`; tokens int32 (C, n_features)
     """
     device = next(discriminator.model.parameters()).device
+
+    def answer(rows: PackedRows) -> torch.Tensor:
+        return discriminator.model.log_odds(**{name: value.to(device) for name, value in vars(rows).items()})
+
     found = [np.zeros(0, np.float32)]
-    for start in range(0, len(users), BLOCK_USERS):
-        sequences = []
-        for p in range(start, min(start + BLOCK_USERS, len(users))):
-            rows = slice(int(candidate_ptr[p]), int(candidate_ptr[p + 1]))
-            history = contexts.row(p)[-HISTORY:]
-            sequences.append(
-                discriminator_sequence(
-                    discriminator.pieces,
-                    int(users[p]),
-                    history,
-                    candidates[rows],
-                    tokens[rows],
-                    discriminator.max_length,
-                )
-            )
-        packed = pack(sequences, discriminator.pad_token)
-        odds = discriminator.model.log_odds(**{name: value.to(device) for name, value in vars(packed).items()})
-        found.append(odds.cpu().numpy())
+    sequences = _sequences(discriminator, users, contexts, candidate_ptr, candidates, tokens)
+    while some := list(itertools.islice(sequences, BLOCK_USERS)):
+        found.append(ask(some, discriminator.pad_token, answer).cpu().numpy())
     return np.concatenate(found)
+
+
+def judge_digests(
+    discriminator: Discriminator,
+    users: NDArray[np.int64],
+    contexts: Histories,
+    candidate_ptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+    tokens: NDArray[np.int32],
+) -> NDArray[np.uint64]:
+    """What tells the questions of `judge` about each of `users` apart, uint64 (P,)."""
+    sequences = _sequences(discriminator, users, contexts, candidate_ptr, candidates, tokens)
+    return np.array([question_digest([each.tokens, each.groups, each.evidence]) for each in sequences], np.uint64)
+
+
+def _sequences(
+    discriminator: Discriminator,
+    users: NDArray[np.int64],
+    contexts: Histories,
+    candidate_ptr: NDArray[np.int64],
+    candidates: NDArray[np.int32],
+    tokens: NDArray[np.int32],
+) -> Iterator[TokenSequence]:
+    for p, user in enumerate(users.tolist()):
+        rows = slice(int(candidate_ptr[p]), int(candidate_ptr[p + 1]))
+        yield discriminator_sequence(
+            discriminator.pieces,
+            user,
+            contexts.row(p)[-HISTORY:],
+            candidates[rows],
+            tokens[rows],
+            discriminator.max_length,
+        )
 
 
 def judge_positions(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> NDArray[np.float32]:

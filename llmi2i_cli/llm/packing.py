@@ -88,7 +88,25 @@ def pack(sequences: Sequence[TokenSequence], pad_token: int, min_row_length: int
     """Pack sequences into rows as long as the longest of them (at least `min_row_length`)."""
     lengths = [len(s.tokens) for s in sequences]
     row_length = max([min_row_length, *lengths])
-    row_of, offset_of, rows = place_in_rows(lengths, row_length)
+    row_of, offset_of, n_rows = place_in_rows(lengths, row_length)
+    return _filled(sequences, row_of, offset_of, pad_token, n_rows, row_length)
+
+
+def in_rows_of_their_own(
+    sequences: Sequence[TokenSequence], pad_token: int, row_length: int, n_rows: int
+) -> PackedRows:
+    """A row for each sequence, and empty rows up to `n_rows`."""
+    return _filled(sequences, range(len(sequences)), [0] * len(sequences), pad_token, n_rows, row_length)
+
+
+def _filled(
+    sequences: Sequence[TokenSequence],
+    row_of: Sequence[int],
+    offset_of: Sequence[int],
+    pad_token: int,
+    rows: int,
+    row_length: int,
+) -> PackedRows:
     input_ids = np.full((rows, row_length), pad_token, np.int64)
     position_ids = np.zeros((rows, row_length), np.int64)
     segments = np.full((rows, row_length), PAD_SEGMENT, np.int32)

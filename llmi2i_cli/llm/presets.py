@@ -90,6 +90,14 @@ BASE = replace(
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in (TINY, SMALL, BASE)})
 
 
+def continued_defaults(first: TrainingDefaults) -> TrainingDefaults:
+    """How a model that was trained with `first` goes on with another day: one gentle pass.
+
+    More passes night after night wear off what was learnt before (examples/paper/NOTES.md).
+    """
+    return replace(first, epochs=1, learning_rate=first.learning_rate / 10)
+
+
 def discriminator_defaults(generator: TrainingDefaults, from_scratch: bool) -> TrainingDefaults:
     """How a discriminator is trained on a base with these defaults; a preset needs fewer, gentler steps."""
     if not from_scratch:

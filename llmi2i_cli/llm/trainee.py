@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmi2i_cli.artifacts.prepared import Catalogue
+from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
 from llmi2i_cli.llm.bases import Base, Card, Role, catalogue_digest, save_checkpoint
 from llmi2i_cli.llm.batches import Examples
 from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.finetuning_options import FineTuningOptions
 from llmi2i_cli.llm.generate import pad_token_of
 from llmi2i_cli.llm.item_model import ItemModel
+from llmi2i_cli.llm.presets import TrainingDefaults, continued_defaults, discriminator_defaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, read_template
 from llmi2i_cli.llm.training_options import TrainingOptions
 from llmi2i_cli.llm.training_place import TrainingPlace
@@ -28,10 +29,22 @@ class Trainee:
 
     role: Role
     base: Base
-    catalogue: Catalogue
+    log: PreparedLog
     template: str
     pieces: PromptPieces
     max_length: int
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.log.catalogue
+
+    @property
+    def defaults(self) -> TrainingDefaults:
+        """How it is trained unless the user says otherwise."""
+        defaults = self.base.defaults
+        if self.role == "discriminator":
+            defaults = discriminator_defaults(defaults, self.base.from_scratch)
+        return continued_defaults(defaults) if self.base.continues else defaults
 
     @property
     def pad_token(self) -> int:
@@ -52,6 +65,7 @@ class Trainee:
             titles_in_prompt=self.pieces.titles is not None,
             max_length=self.max_length,
             from_scratch=self.base.from_scratch,
+            held_out=self.log.held_out,
         )
 
 
@@ -59,17 +73,23 @@ def prepare_trainee(
     role: Role,
     base: Base,
     options: FineTuningOptions,
-    catalogue: Catalogue,
-    profiles: Sequence[str],
+    log: PreparedLog,
 ) -> Trainee:
-    """Build the prompts of a base. UsageError if ``options.max_length`` has no room for them."""
-    bare = base.from_scratch and options.template is None
-    template = BARE[role] if bare else read_template(options.template, role)
+    """Build the prompts of a base; one whose training goes on keeps its template unless another one is asked for.
+
+    UsageError if ``options.max_length`` has no room for them.
+    """
+    if options.template is None and base.continues:
+        template = base.continues.template
+    elif options.template is None and base.from_scratch:
+        template = BARE[role]
+    else:
+        template = read_template(options.template, role)
     titles = None if base.from_scratch else base.titles
-    pieces = build_pieces(base.tokenizer, base.layout, template, profiles=profiles, titles=titles)
+    pieces = build_pieces(base.tokenizer, base.layout, template, profiles=log.profiles, titles=titles)
     max_length = base.max_length(options.max_length)
     pieces.check_room(max_length)
-    return Trainee(role, base, catalogue, template, pieces, max_length)
+    return Trainee(role, base, log, template, pieces, max_length)
 
 
 def train_and_save(
@@ -88,6 +108,7 @@ def train_and_save(
     if is_first():
         save_checkpoint(model, trainee.base, trainee.card, trainee.catalogue.ids, place.model)
     return {
+        "base_model": trainee.base.spec,
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps_this_run": outcome.steps_this_run,
         "epochs": training.epochs,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from llmi2i_cli.choices.models import GENERATOR
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.runs.pipeline import STAGES, Stage, producer_of
+from llmi2i_cli.runs.pipeline import KEPT_LOG, STAGES, Stage, producer_of
 from llmi2i_cli.runs.states import State, states
 
 ToSplit = Literal["valid", "test"]
@@ -111,6 +111,11 @@ def _as_asked(manifest: Manifest) -> tuple[Options, Options]:
     return dict(manifest["options"]), {}
 
 
+def _prepare(manifest: Manifest) -> tuple[Options, Options]:
+    """Where the clean log is kept for the next day, it is kept there, too."""
+    return {**manifest["options"], "append": any(name.startswith(KEPT_LOG) for name in manifest["outputs"])}, {}
+
+
 def _sft_gen(manifest: Manifest) -> tuple[Options, Options]:
     """As many epochs as were kept, of the same schedule; without validation there is nothing to be patient about."""
     chosen = {name: manifest[name] for name in TRAINED_WITH}
@@ -148,7 +153,7 @@ def _export_index(manifest: Manifest) -> tuple[Options, Options]:
 
 
 TAKEN: Mapping[str, Callable[[Manifest], tuple[Options, Options]]] = {
-    "prepare": _as_asked,
+    "prepare": _prepare,
     "sft-gen": _sft_gen,
     "sft-disc": _sft_disc,
     "synthesize": _as_asked,

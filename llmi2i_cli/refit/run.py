@@ -64,7 +64,8 @@ def _prepare(options: Options) -> Options:
     others = {name: options[name] for name in ("items", "users")}
     formats = {form for pairs in logs.values() for _, form in pairs}
     form = formats.pop() if len(formats) == 1 else AUTO  # an input format that was asked for is that of all
-    return {**paths, **others, "options": PrepareOptions.from_flat({**options, "format": form})}
+    asked = PrepareOptions.from_flat({**options, "format": form})
+    return {**paths, **others, "options": asked, "append": options["append"]}
 
 
 def _export_index(options: Options) -> Options:

@@ -14,19 +14,29 @@ from typing import Any
 
 import polars as pl
 
-from llmi2i_cli.files.tables import Schema, sink_table, write_table
+from llmi2i_cli.files.tables import Schema, sink_blocks, sink_table, write_table
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun
+
+QUESTIONS: Schema = {"user_id": pl.String, "question": pl.UInt64}
 
 
 @dataclass(frozen=True)
 class BlockedTable:
-    """An output ``NAME.parquet`` made in blocks: block b has the rows of `make(b)`, in the columns of `schema`."""
+    """An output ``NAME.parquet`` made in blocks: block b has the rows of `make(b)`, in the columns of `schema`.
+
+    With `with_questions` the rows have one more column, ``question``, which ``questions.parquet`` gets once per user.
+    """
 
     name: str
     n_blocks: int
     make: Callable[[int], pl.DataFrame]
     schema: Schema
+    with_questions: bool = False
+
+    @property
+    def block_schema(self) -> Schema:
+        return {**self.schema, "question": pl.UInt64} if self.with_questions else self.schema
 
     def path(self, run: StageRun, block: int) -> Path:
         return run.partial / f"{self.name}-{block:06d}.parquet"
@@ -57,7 +67,7 @@ def publish_in_blocks(
         with run.progress_bar(f"{title} ({table.name})", len(mine)) as bar:
             for block in mine:
                 if not (path := table.path(run, block)).exists():
-                    write_table(table.make(block), path, table.schema)
+                    write_table(table.make(block), path, table.block_schema)
                 bar.advance()
     with run.publishing() as published:
         if published:
@@ -73,7 +83,16 @@ def publish_in_blocks(
 def _merge(run: StageRun, table: BlockedTable) -> int:
     """Write all blocks, in order, into one Parquet file, streaming; returns its rows."""
     empty = pl.DataFrame(schema=dict(table.schema)).lazy()
-    parts = [pl.scan_parquet(table.path(run, block), glob=False) for block in range(table.n_blocks)]
+    paths = [table.path(run, block) for block in range(table.n_blocks)]
+    parts = [pl.scan_parquet(path, glob=False).select(list(table.schema)) for path in paths]
     output = run.output(f"{table.name}.parquet")
     sink_table(pl.concat([empty, *parts]), output)
+    if table.with_questions:
+        sink_blocks(lambda: map(_questions, paths), run.output("questions.parquet"), QUESTIONS)
     return int(pl.scan_parquet(output, glob=False).select(pl.len()).collect().item())
+
+
+def _questions(path: Path) -> pl.DataFrame:
+    """What the model was asked about each user of a block."""
+    asked = pl.read_parquet(path, columns=list(QUESTIONS), glob=False)
+    return asked.unique("user_id", keep="first", maintain_order=True)

@@ -16,6 +16,7 @@ from llmi2i_cli.choices.models import GENERATOR, MODELS, has_variant
 from llmi2i_cli.errors import ArtifactError
 
 DATA = ("real", "fused")
+KEPT_LOG = "log/"  # of prepare, where it is to be appended to
 CHOICES = "refit/choices.json"  # of another work directory, where this one was refitted with them
 
 
@@ -89,6 +90,7 @@ STAGES: dict[str, Stage] = {
             "prepare",
             "read logs, clean and split them, mark the long tail",
             writes=("interactions.parquet", "items.parquet", "users.parquet"),
+            extras={KEPT_LOG: "--append"},
         ),
         Stage(
             "sft-gen",
@@ -113,6 +115,7 @@ STAGES: dict[str, Stage] = {
             "fine-tune the discriminator to answer Yes or No",
             reads=(*PREPARED, Read("sft-gen/model/")),
             writes=("model/", "log.jsonl"),
+            extras={"held-back/": "--negatives generator"},
             many_processes=True,
         ),
         Stage(
@@ -120,14 +123,14 @@ STAGES: dict[str, Stage] = {
             "synthesize",
             "let the generator propose items for every user",
             reads=(*PREPARED, Read("sft-gen/model/")),
-            writes=("candidates.parquet",),
+            writes=("candidates.parquet", "questions.parquet"),
         ),
         Stage(
             "filter",
             "filter",
             "let the discriminator judge the proposals",
             reads=(*PREPARED, Read("sft-disc/model/"), Read("synthesize/candidates.parquet")),
-            writes=("scored.parquet",),
+            writes=("scored.parquet", "questions.parquet"),
             extras={"scored-real.parquet": "--include-real"},
         ),
         Stage(

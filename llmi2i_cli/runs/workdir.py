@@ -51,6 +51,7 @@ class StageRun:
     ----------
     partial : directory of outputs in the making and of what lets a killed run go on; one for each fingerprint
     manifest : of the run that is published: the former one when `up_to_date`, else None until `publish`
+    description : what the run's manifest says of it, before there is a result: ``options``, ``inputs``, ``versions``
     """
 
     def __init__(self, workdir: Path, stage: Stage, variant: Mapping[str, str], fingerprint: str) -> None:
@@ -63,7 +64,7 @@ class StageRun:
         self.up_to_date = False
         self._publishing = False
         self._lock: HeldLock | None = None
-        self._description: dict[str, Any] = {}
+        self.description: dict[str, Any] = {}
         self._started = time.monotonic()
 
     def output(self, name: str) -> Path:
@@ -99,7 +100,7 @@ class StageRun:
             described[name.format(**self.variant)]["rows"] = count
         manifest = {
             "stage": self.stage.name,
-            **self._description,
+            **self.description,
             "outputs": described,
             **details,
             "seconds": round(time.monotonic() - self._started, 3),
@@ -225,7 +226,7 @@ def stage_run(
     fingerprint = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     run = StageRun(workdir, stage, variant, fingerprint)
-    run._description = {"fingerprint": fingerprint, **description}
+    run.description = {"fingerprint": fingerprint, **description}
     if not force and not os.access(run.folder, os.W_OK) and _is_current(run):
         run.up_to_date = True  # nothing has to be written for that, be it a lock
         tell((fingerprint, run.manifest))

@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from llmi2i_cli.artifacts.features import CandidateRows
-    from llmi2i_cli.llm.calibration import Calibration
 
 REMEDY = "run `llmi2i sft-disc --force`"
 USERS_PER_BLOCK = 1024
-CANDIDATES_PATH = "synthesize/candidates.parquet"
+CANDIDATES_PATH, SCORED_PATH = "synthesize/candidates.parquet", "filter/scored.parquet"
 
 
 def filter_candidates(
@@ -37,8 +35,9 @@ def filter_candidates(
 
     The confidence is calibrated (see `llm.calibration`); `keep` marks a Yes with at least `min_confidence`. With
     `include_real`, ``filter/scored-real.parquet`` holds the same for each train interaction, judged from the user's
-    others around it, without its own testimony, on the discriminator's own scale. Returns the manifest, or None when
-    other shards have not finished yet.
+    others around it, without its own testimony, on the discriminator's own scale. About whom the same discriminator was
+    asked the same in the last run keeps the confidences of then, unless a run is forced. Returns the manifest, or None
+    when other shards have not finished yet.
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
@@ -48,22 +47,33 @@ def filter_candidates(
         if run.up_to_date and run.manifest:
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
+        from llmi2i_cli.artifacts.answers import EarlierAnswers
         from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
+        from llmi2i_cli.runs.again import has_answers_of_the_same, tell_kept
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
         judge = _Judge(workdir, min_confidence)
-        tables = [BlockedTable("scored", judge.n_candidate_blocks, judge.candidates_of_block, SCORED)]
+        if not force and has_answers_of_the_same(run, "sft-disc/model/", []):
+            judge.earlier = EarlierAnswers.read(workdir, SCORED_PATH, judge.user_ids)
+        blocks = judge.n_candidate_blocks
+        tables = [BlockedTable("scored", blocks, judge.candidates_of_block, SCORED, with_questions=True)]
         if include_real:
             tables.append(BlockedTable("scored-real", judge.n_real_blocks, judge.real_of_block, SCORED_REAL))
         outputs = [f"{table.name}.parquet" for table in tables]
-        return publish_in_blocks(
+        manifest = publish_in_blocks(
             run,
             tables,
             shards=shards,
             shard=shard,
             title="Filtering, blocks of users",
-            details=lambda: {"kept": {output: _kept(run.output(output)) for output in outputs}},
+            details=lambda: {
+                "kept": {output: _kept(run.output(output)) for output in outputs},
+                "users": judge.n_listed,
+                "users_kept": judge.earlier.kept(run.output("questions.parquet"), judge.user_ids),
+            },
         )
+        tell_kept(manifest, "filter")
+        return manifest
 
 
 def _kept(path: Path) -> int:
@@ -89,6 +99,7 @@ class _Judge:
         import numpy as np
         import polars as pl
 
+        from llmi2i_cli.artifacts.answers import EarlierAnswers
         from llmi2i_cli.artifacts.prepared import (
             read_catalogue,
             read_histories,
@@ -112,22 +123,26 @@ class _Judge:
         self.evidence = Evidence(self.histories, self.catalogue.texts, self.buckets.names)
         self.min_confidence = min_confidence
         self.workdir = workdir
+        self.earlier = EarlierAnswers.none(SCORED_PATH, len(self.user_ids))
         self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
         self.timestamps = read_times(workdir)
         listed = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len())
         counts = collect_artifact(listed, workdir, CANDIDATES_PATH)
         ends = np.cumsum(counts["len"].to_numpy())
         self._row_ptr = np.concatenate([[0], ends]).astype(np.int64)  # candidates' rows of each listed user
-        self.n_candidate_blocks = -(-len(counts) // USERS_PER_BLOCK)
+        self.n_listed = len(counts)
+        self.n_candidate_blocks = -(-self.n_listed // USERS_PER_BLOCK)
         self.n_real_blocks = -(-self.histories.n_users // USERS_PER_BLOCK)
 
     def candidates_of_block(self, block: int) -> pl.DataFrame:
-        """Scored candidates of the block's users, in the file's order."""
+        """Scored candidates of the block's users, in the file's order, and the digest of what was asked about each."""
         import numpy as np
+        import polars as pl
 
         from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.artifacts.indices import with_index
         from llmi2i_cli.artifacts.schemas import collect_artifact
+        from llmi2i_cli.llm.judge import judge, judge_digests
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
         start, end = self._row_ptr[bounds]
@@ -138,12 +153,22 @@ class _Judge:
         items = indexed["item_id_index"].to_numpy().astype(np.int32)
         starts = np.flatnonzero(np.diff(row_users, prepend=-1))
         users, ptr = row_users[starts], np.append(starts, len(row_users))
-        position = np.repeat(np.arange(len(users)), np.diff(ptr))
+        lengths = np.diff(ptr)
+        position = np.repeat(np.arange(len(users)), lengths)
         contexts = self.histories.take(users)
         rows = CandidateRows(
             contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
         )
-        return frame.with_columns(self._verdicts(users, ptr, rows, self.calibration))
+        tokens = self.buckets.tokens(self.evidence.features(rows))
+        questions = judge_digests(self.discriminator, users, contexts, ptr, items, tokens)
+        same = self.earlier.have(users, questions)
+        row_is_same = same[position]
+        confidence = np.empty(len(items), np.float32)
+        confidence[row_is_same] = self.earlier.rows(users[same])["confidence"].to_numpy()
+        new_ptr = np.concatenate([[0], np.cumsum(lengths[~same])])
+        asked = (users[~same], contexts.take(np.flatnonzero(~same)), new_ptr, items[~row_is_same], tokens[~row_is_same])
+        confidence[~row_is_same] = self.calibration.confidence(judge(self.discriminator, *asked))
+        return frame.with_columns(*self._verdicts(confidence), pl.Series("question", questions[position]))
 
     def real_of_block(self, block: int) -> pl.DataFrame:
         """Scored train interactions of the block's users: each judged from the user's others nearest to it.
@@ -156,6 +181,7 @@ class _Judge:
 
         from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.llm.calibration import Calibration
+        from llmi2i_cli.llm.judge import judge
         from llmi2i_cli.llm.positions import HISTORY
 
         first, last = (min(b * USERS_PER_BLOCK, self.histories.n_users) for b in (block, block + 1))
@@ -172,26 +198,17 @@ class _Judge:
             }
         )
         # The calibration is of what a generator proposes, against the rest of its list: not of these.
-        verdicts = self._verdicts(users, np.append(each, len(places)), rows, Calibration())
+        tokens = self.buckets.tokens(self.evidence.features(rows))
+        odds = judge(self.discriminator, users, contexts, np.append(each, len(places)), items, tokens)
+        verdicts = self._verdicts(Calibration().confidence(odds))
         # Of a user with a single interaction nothing is known that could speak against it.
         return frame.with_columns(verdicts).with_columns(keep=pl.col("keep") | pl.Series(contexts.lengths == 0))
 
-    def _verdicts(
-        self,
-        users: NDArray[np.int64],
-        ptr: NDArray[np.int64],
-        rows: CandidateRows,
-        calibration: Calibration,
-    ) -> list[pl.Series]:
-        """Columns label, confidence and keep; the candidates of the p-th of `users` are ptr[p] .. ptr[p + 1] - 1."""
+    def _verdicts(self, confidence: NDArray[np.float32]) -> list[pl.Series]:
+        """Columns label, confidence and keep."""
         import numpy as np
         import polars as pl
 
-        from llmi2i_cli.llm.judge import judge
-
-        tokens = self.buckets.tokens(self.evidence.features(rows))
-        odds = judge(self.discriminator, users, rows.contexts, ptr, rows.items, tokens)
-        confidence = calibration.confidence(odds)
         yes = confidence > 0.5
         return [
             pl.Series("label", np.where(yes, "Yes", "No")),

@@ -22,11 +22,14 @@ from llmi2i_cli.data.cutting import cut_logs
 from llmi2i_cli.data.gathering import Gathered, Given, gather
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.items_table import items_table
+from llmi2i_cli.data.kept_log import KeptLog, behind, usable
 from llmi2i_cli.data.prepared_parts import PreparedParts
 from llmi2i_cli.data.splitting import splitter
 from llmi2i_cli.data.window import Window, check_bounds
 from llmi2i_cli.errors import Llmi2iError
 from llmi2i_cli.files.tables import write_table
+from llmi2i_cli.runs.manifests import read_manifest
+from llmi2i_cli.runs.pipeline import KEPT_LOG
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
 
@@ -40,6 +43,7 @@ def prepare(
     items: Sequence[str | Path] = (),
     users: Sequence[str | Path] = (),
     options: PrepareOptions = PrepareOptions(),
+    append: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``prepare/interactions.parquet``, ``prepare/items.parquet`` and ``prepare/users.parquet``.
@@ -56,6 +60,9 @@ def prepare(
         `users`
     valid, test : logs that are held out; `inputs` are then for training alone
     items, users : catalogues and profiles, in any format with named columns
+    append : the logs of the last run come before `inputs`, with its options, and what is not given is as it was then;
+        ``prepare/log/`` keeps the clean log, so that the next day can be appended without reading these files again.
+        The result is that of one run with all files
 
     Returns
     -------
@@ -72,6 +79,9 @@ def prepare(
     check_bounds(options.clean)
     given = Given(inputs=inputs, valid=valid, test=test, items=items, users=users)
     files = gather(given, options)
+    last = read_manifest(workdir / "prepare" / "manifest.json") if append else None
+    if last is not None:
+        files, options = behind(last, files, options)
     asked = {**files.as_json(), **options.flat()}
     with stage_run(workdir, "prepare", options=asked, files=files.files, force=force) as run:
         if run.up_to_date:
@@ -81,7 +91,7 @@ def prepare(
         for line in files.notices:
             notice(line)
         try:
-            table = _write_outputs(run, files, options)
+            table = _write_outputs(run, files, options, keep=append, kept=usable(last, run.folder, files))
         except Llmi2iError:
             run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
             raise
@@ -91,22 +101,35 @@ def prepare(
         return {**summary, "up_to_date": False}
 
 
-def _write_outputs(run: StageRun, files: Gathered, options: PrepareOptions) -> pl.DataFrame:
-    """Write the three tables; returns the one of items, with its counts."""
+def _write_outputs(
+    run: StageRun, files: Gathered, options: PrepareOptions, *, keep: bool, kept: KeptLog | str
+) -> pl.DataFrame:
+    """Write the three tables, and the clean log if it is to be kept; returns the table of items, with its counts.
+
+    `kept` is the log of the last run, or why it is of no use.
+    """
     n_buckets = n_buckets_for((file.path for file in files.logs), options.read.bucket_mib * 2**20)
     reader = LogReader(options, files.has_split_files)
-    log = BucketedLog(run.partial / "scratch", n_buckets, options.clean, reader.schema)
+    scratch = run.partial / "scratch"
+    clean_folder = run.output(KEPT_LOG) if keep else scratch / KEPT_LOG
+    log = BucketedLog(scratch, clean_folder, n_buckets, options.clean, reader.schema)
+    if isinstance(kept, KeptLog):
+        log.go_on_from(kept)
+    elif kept:
+        notice(f"all files are read again: {kept}")
     parts = PreparedParts(log)
     catalogue = read_catalogue(files.items, options.read.item_column) if files.items else None
     parts.cut_profiles(files.users, options.read.user_column)
     with run.progress_bar("prepare", total=len(files.logs) + 2 * n_buckets) as bar:
         clock = cut_logs(log, files.logs, reader, on_file=lambda so_far: bar.advance(text=so_far))
         window = Window.of(options.clean, clock) if clock and options.clean.has_window else None
-        log.clean(len(files.logs), window, on_bucket=bar.advance)
+        log.clean(window, on_bucket=bar.advance)
         log.find_core()
         parts.write(splitter(log, options.split, clock), on_bucket=bar.advance)
     for name in ("interactions", "users"):
         parts.concatenate(name, run.output(f"{name}.parquet"))
+    if keep:
+        KeptLog.write_cuts(run.output(KEPT_LOG), log.cuts)
     table = items_table(parts.item_counts(), catalogue, options)
     write_table(table, run.output("items.parquet"), ITEMS)
     return table

@@ -13,14 +13,14 @@ other half tell how well that went; a calibration that is given is taken as it i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.evidence import FEATURES
-from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
+from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.llm.finetuning_options import DEFAULT_BASE, DiscriminatorOptions, GeneratorOptions
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.processes import from_first, world_size
 from llmi2i_cli.runs.progress import notice
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from llmi2i_cli.artifacts.prepared import PreparedLog
     from llmi2i_cli.llm.bases import Base
     from llmi2i_cli.llm.discriminator_training import DiscriminatorData
+    from llmi2i_cli.llm.feature_tokens import Buckets
     from llmi2i_cli.llm.positions import Positions
 
 REMEDY = "run `llmi2i sft-disc --force`"
+HELD_BACK = "sft-disc/held-back/model"  # in a work directory
 
 
 def sft_disc(
@@ -49,21 +51,20 @@ def sft_disc(
     options.check()
     trained = _generator_manifest(workdir)
     decisive = {**options.decisive(), "generator": trained["options"], "features": list(FEATURES)}
-    generator_options = GeneratorOptions.from_manifest(trained["options"])
+    generator_options = _held_back_options(options, trained)
     files = [*options.own_files(), *generator_options.own_files()]
     with stage_run(workdir, "sft-disc", options=decisive, files=files, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"sft-disc is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts.prepared import has_split, read_prepared
+        from llmi2i_cli.artifacts.prepared import read_prepared
         from llmi2i_cli.llm.discriminator_training import DiscriminatorData, train_discriminator
-        from llmi2i_cli.llm.feature_tokens import Buckets
         from llmi2i_cli.llm.training_place import TrainingPlace
 
         log = read_prepared(workdir)
         held_back = None
         if options.negatives == "generator":
-            held_back = _held_back_generator(generator_options, trained["chosen_epoch"], log, run, resume)
+            held_back = _held_back_generator(generator_options, log, run, resume)
         positions = _of_first(run.partial / "positions.npz", lambda: _positions(run, held_back, log, options))
         if not positions.labels.any():
             raise ArtifactError(
@@ -71,10 +72,10 @@ def sft_disc(
                 "train the generator longer, or use --negatives uniform"
             )
         validation = None
-        if has_split(workdir, "valid"):
+        if "valid" in log.held_out:
             asked = _of_first(run.partial / "validation.npz", lambda: _validation(workdir, log))
             validation = asked if len(asked.users) else None
-        data = DiscriminatorData(log, positions, Buckets.fit(positions.features), validation)
+        data = DiscriminatorData(log, positions, _buckets(options, positions), validation)
         base = _base(options, generator_options, held_back, data)
         with run.progress_bar("Training the discriminator") as bar:
             facts = train_discriminator(options, base, data, TrainingPlace(run.partial, resume, bar.update))
@@ -95,18 +96,41 @@ def _of_first(path: Path, make: Callable[[], Positions]) -> Positions:
 
 
 def _generator_manifest(workdir: Path) -> dict[str, Any]:
-    """What `sft-gen` was asked for and found: the held-back generator is trained with the same options, and as long."""
+    """What `sft-gen` was asked for and found."""
     manifest = read_manifest(workdir / "sft-gen" / "manifest.json")
-    if manifest is None or "chosen_epoch" not in manifest:
+    if manifest is None or not {"chosen_epoch", "base_model"} <= manifest.keys():
         raise ArtifactError(
             f"{workdir}/sft-gen has no manifest.json of a training: run `llmi2i sft-gen -w {workdir}` first"
         )
     return manifest
 
 
-def _held_back_generator(
-    options: GeneratorOptions, chosen_epoch: float, log: PreparedLog, run: StageRun, resume: bool
-) -> Path:
+def _held_back_options(options: DiscriminatorOptions, trained: Mapping[str, Any]) -> GeneratorOptions:
+    """How the held-back generator is trained: as `sft-gen` has trained its own, and as long.
+
+    Where that one went on from an earlier one, so does this: from the earlier held-back one, since the earlier
+    generator itself has seen the items that are held back now.
+    """
+    own = GeneratorOptions.from_manifest(trained["options"])
+    as_long = replace(own, stop_after=trained["chosen_epoch"])
+    if own.earlier is None:
+        return as_long
+    if options.negatives != "generator":
+        return replace(as_long, earlier=None, base_model=trained["base_model"])
+    if options.earlier is None:
+        raise UsageError(
+            f"sft-gen went on from {own.earlier}, so the held-back generator has to: give --from WORKDIR, too"
+        )
+    held_back = options.earlier / HELD_BACK
+    if not held_back.is_dir():
+        raise ArtifactError(
+            f"{held_back} is missing, and the held-back generator has to go on from it: run `llmi2i sft-disc` there "
+            "with --negatives generator, or train both models here without --from"
+        )
+    return replace(as_long, earlier=held_back)
+
+
+def _held_back_generator(options: GeneratorOptions, log: PreparedLog, run: StageRun, resume: bool) -> Path:
     """The checkpoint of a generator that knows the past alone; trained now, unless a killed run has done it already."""
     from llmi2i_cli.llm.generator_training import train_generator
     from llmi2i_cli.llm.positions import hold_back_last
@@ -120,15 +144,10 @@ def _held_back_generator(
         from_first(lambda: making.mkdir(exist_ok=True))
         past = replace(log, histories=hold_back_last(log.histories)[0])
         with run.progress_bar("Training the held-back generator") as bar:
-            as_long = replace(options, stop_after=chosen_epoch)
-            train_generator(as_long, past, TrainingPlace(making, resume, bar.update))
-        from_first(lambda: _move(making, done))
+            train_generator(options, past, TrainingPlace(making, resume, bar.update))
+        from_first(lambda: making.replace(done))
+    from_first(lambda: shutil.rmtree(done / "checkpoints", ignore_errors=True))
     return done / "model"
-
-
-def _move(making: Path, done: Path) -> None:
-    making.replace(done)
-    shutil.rmtree(done / "checkpoints")
 
 
 def _positions(run: StageRun, held_back: Path | None, log: PreparedLog, options: DiscriminatorOptions) -> Positions:
@@ -184,17 +203,36 @@ def _as_rows(users: NDArray[np.int64], items: NDArray[np.int32], like: Histories
     return Histories(ptr, items, like.n_items)
 
 
+def _buckets(options: DiscriminatorOptions, positions: Positions) -> Buckets:
+    """How features become tokens: as the weights that training goes on from have learnt it, or fitted anew."""
+    from llmi2i_cli.llm.feature_tokens import Buckets
+    from llmi2i_cli.llm.judge import BUCKETS
+
+    if options.earlier_checkpoint is None:
+        return Buckets.fit(positions.features)
+    found = Buckets.load(options.earlier_checkpoint / BUCKETS, REMEDY)
+    if found.names != positions.features.names:
+        raise ArtifactError(
+            f"{options.earlier_checkpoint} was trained with other features ({', '.join(found.names)}) than there are "
+            f"now ({', '.join(positions.features.names)}): leave --from out"
+        )
+    return found
+
+
 def _base(
     options: DiscriminatorOptions, generator: GeneratorOptions, held_back: Path | None, data: DiscriminatorData
 ) -> Base:
     """What the discriminator starts from. Never `sft-gen`'s own weights: they have memorised the Yes examples."""
     from llmi2i_cli.llm.bases import base_from_checkpoint, load_base
+    from llmi2i_cli.llm.continued import base_from_earlier
     from llmi2i_cli.llm.judge import ATTENTION
 
+    if earlier := options.earlier_checkpoint:
+        return base_from_earlier(earlier, "discriminator", data.log, attention=ATTENTION, seed=options.seed)
     catalogue, rows = data.log.catalogue, {"seed": options.seed, "n_evidence": data.buckets.n_tokens}
     if held_back is not None and options.base_model is None:
         return base_from_checkpoint(held_back, catalogue, attention=ATTENTION, remedy=REMEDY, **rows)
-    return load_base(options.base_model or generator.base_model, catalogue, attention=ATTENTION, **rows)
+    return load_base(options.base_model or generator.base_model or DEFAULT_BASE, catalogue, attention=ATTENTION, **rows)
 
 
 def _validation(workdir: Path, log: PreparedLog) -> Positions:

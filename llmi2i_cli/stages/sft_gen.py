@@ -31,6 +31,7 @@ def sft_gen(
 ) -> dict[str, Any]:
     """Train on ``prepare/`` and write ``sft-gen/model/`` and ``sft-gen/log.jsonl``; returns the manifest.
 
+    With ``options.earlier`` an earlier generator is trained further: items are matched by their ids.
     With `examples_only` nothing is trained: ``sft-gen/examples.jsonl`` gets the examples for other trainers.
     The long tail of the loss weights is `is_train_tail`: it is counted on train alone.
 
@@ -43,7 +44,7 @@ def sft_gen(
         if run.up_to_date and run.manifest:
             notice(f"{name} is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts.prepared import has_split, read_prepared
+        from llmi2i_cli.artifacts.prepared import read_prepared
         from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
         from llmi2i_cli.evaluation.validation import read_held_out
         from llmi2i_cli.llm.generator_training import train_generator
@@ -54,7 +55,7 @@ def sft_gen(
         if examples_only:
             written = write_examples(options, log, run.output("examples.jsonl"))
             return run.publish(rows={"examples.jsonl": written})
-        held_out = read_held_out(workdir, "valid").sample() if has_split(workdir, "valid") else None
+        held_out = read_held_out(workdir, "valid").sample() if "valid" in log.held_out else None
         worth = None
         if held_out is not None and len(held_out.users):
             worth = CandidateWorth(BEST, log.histories, held_out, log.catalogue.texts)

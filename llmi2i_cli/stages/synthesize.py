@@ -12,7 +12,11 @@ from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
+
+CANDIDATES_PATH = "synthesize/candidates.parquet"
 
 
 def synthesize(
@@ -29,8 +33,9 @@ def synthesize(
 ) -> dict[str, Any] | None:
     """Write ``synthesize/candidates.parquet``: at most `recall_number` unseen items for each user, by `method`.
 
-    Reads train interactions alone. Users without any are left out: there is nothing to go on from. Returns the
-    manifest, or None when other shards have not finished yet.
+    Reads train interactions alone. Users without any are left out: there is nothing to go on from. Who was asked the
+    same of the same model in the last run keeps the rows of then, unless a run is forced. Returns the manifest, or None
+    when other shards have not finished yet.
     """
     label = shard_label(shards, shard)
     with stage_run(
@@ -52,9 +57,11 @@ def synthesize(
         import numpy as np
         import polars as pl
 
+        from llmi2i_cli.artifacts.answers import EarlierAnswers
         from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
         from llmi2i_cli.artifacts.schemas import CANDIDATES
-        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator
+        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, query_digest
+        from llmi2i_cli.runs.again import has_answers_of_the_same, tell_kept
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
         catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
@@ -65,8 +72,21 @@ def synthesize(
             asked = np.intersect1d(asked, read_user_list(only_users, user_ids))
         rank_users = load(METHODS[method].ranker)(generator, histories, history, recall_number)
 
+        earlier = EarlierAnswers.none(CANDIDATES_PATH, histories.n_users)
+        alone = not METHODS[method].reads_others
+        if not force and alone and has_answers_of_the_same(run, "sft-gen/model/", ["method", "recall_number"]):
+            earlier = EarlierAnswers.read(workdir, CANDIDATES_PATH, user_ids)
+
         def make(block: int) -> pl.DataFrame:
             users = asked[block * BLOCK_USERS : (block + 1) * BLOCK_USERS]
+            shown = ((user, histories.row(user)) for user in users.tolist())
+            questions = np.array([query_digest(generator, u, row[-history:], row) for u, row in shown], np.uint64)
+            same = earlier.have(users, questions)
+            asked_for = pl.DataFrame({"user_id": user_ids.gather(users), "question": questions}).with_row_index("place")
+            rows = pl.concat([earlier.rows(users[same]), propose(users[~same])])
+            return rows.join(asked_for, on="user_id").sort("place", "rank")
+
+        def propose(users: NDArray[np.int64]) -> pl.DataFrame:
             items, logprobs = rank_users(users.tolist())
             real = items >= 0
             rank = np.broadcast_to(np.arange(1, recall_number + 1, dtype=np.int32), items.shape)
@@ -79,15 +99,20 @@ def synthesize(
                 }
             )
 
-        table = BlockedTable("candidates", -(-len(asked) // BLOCK_USERS), make, CANDIDATES)
-        return publish_in_blocks(
+        table = BlockedTable("candidates", -(-len(asked) // BLOCK_USERS), make, CANDIDATES, with_questions=True)
+        manifest = publish_in_blocks(
             run,
             [table],
             shards=shards,
             shard=shard,
             title="Synthesizing, blocks of users",
-            details=lambda: {"users": len(asked)},
+            details=lambda: {
+                "users": len(asked),
+                "users_kept": earlier.kept(run.output("questions.parquet"), user_ids),
+            },
         )
+        tell_kept(manifest, "synthesize")
+        return manifest
 
 
 def read_user_list(path: Path, user_ids: pl.Series) -> Any:

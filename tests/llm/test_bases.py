@@ -49,6 +49,7 @@ def card_of(base, **changes):
         titles_in_prompt=not base.from_scratch,
         max_length=64,
         from_scratch=base.from_scratch,
+        held_out=[],
     )
     return replace(card, **changes)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmi2i_cli.llm import generate, item_states
+from llmi2i_cli.llm import fixed_shapes, item_states
 from llmi2i_cli.llm.item_states import ItemStates
 from tests.llm.test_generate import N_ITEMS, generator_of
 from tests.llm.tiny import save_pretrained_base
@@ -21,7 +21,7 @@ def generator(request, tmp_path_factory):
 @pytest.mark.parametrize("items_at_once", [1024, 7])
 def test_states_times_item_vectors_are_the_logits_of_a_history_of_one_item(generator, monkeypatch, items_at_once):
     monkeypatch.setattr(item_states, "ITEMS_AT_ONCE", items_at_once)
-    monkeypatch.setattr(generate, "TOKENS_AT_ONCE", 64)
+    monkeypatch.setattr(fixed_shapes, "TOKENS_AT_ONCE", 64)
     asked = ItemStates(generator, N_ITEMS)
     logits = asked.states_after_each() @ asked.item_vectors().T
     assert (logits.dtype, logits.shape) == (np.float32, (N_ITEMS, N_ITEMS))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, discriminator_defaults
+from llmi2i_cli.llm.presets import PRESETS, PRETRAINED, continued_defaults, discriminator_defaults
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,9 @@ def test_the_discriminator_of_a_preset_has_defaults_of_its_own_and_a_pretrained_
     assert discriminator_defaults(PRETRAINED, from_scratch=False) == PRETRAINED
     ours = discriminator_defaults(tiny, from_scratch=True)
     assert (ours.epochs, ours.batch_size, ours.max_length) == (2, 64, tiny.max_length)
+
+
+def test_what_was_trained_goes_on_with_one_gentle_pass():
+    for first in (PRETRAINED, PRESETS["llama-tiny"].training):
+        found = continued_defaults(first)
+        assert found == replace(first, epochs=1, learning_rate=first.learning_rate / 10)

@@ -19,6 +19,8 @@ from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.stages import filter as module
 from tests.conftest import as_own, run
 
+FILES = ["manifest.json", "questions.parquet", "scored.parquet"]
+
 
 @pytest.fixture
 def workdir(pipeline, tmp_path):
@@ -61,7 +63,7 @@ class Twin:
 def test_every_candidate_stays_with_its_verdict(workdir, capfd):
     assert run("filter", "--min-confidence", 0.6, "-w", workdir) == 0
     assert capfd.readouterr().err == ""
-    assert sorted(path.name for path in (workdir / "filter").iterdir()) == ["manifest.json", "scored.parquet"]
+    assert sorted(path.name for path in (workdir / "filter").iterdir()) == FILES
     found = scored(workdir)
     assert dict(found.schema) == dict(SCORED)
     candidates = pl.read_parquet(workdir / "synthesize/candidates.parquet")
@@ -129,7 +131,7 @@ def test_however_it_is_shared_the_bytes_are_the_same(workdir, monkeypatch, capsy
     assert run("filter", "--include-real", "-w", shared) == 0
     assert "filter is up to date" in capsys.readouterr().err
     assert run("filter", "-w", shared) == 0  # asked without the real log, it is gone: nobody reads it by mistake
-    assert sorted(path.name for path in (shared / "filter").iterdir()) == ["manifest.json", "scored.parquet"]
+    assert sorted(path.name for path in (shared / "filter").iterdir()) == FILES
 
 
 def test_no_candidates_are_an_empty_table(workdir):

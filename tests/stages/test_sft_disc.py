@@ -47,6 +47,14 @@ def rows(histories):
 
 def test_it_leaves_a_checkpoint_a_log_and_its_facts(pipeline):
     assert sorted(contents(pipeline)) == [
+        "held-back/log.jsonl",
+        "held-back/model/config.json",
+        "held-back/model/generation_config.json",
+        "held-back/model/item_tokens.parquet",
+        "held-back/model/llmi2i.json",
+        "held-back/model/model.safetensors",
+        "held-back/model/tokenizer.json",
+        "held-back/model/tokenizer_config.json",
         "log.jsonl",
         "model/calibration.json",
         "model/config.json",
@@ -254,3 +262,42 @@ def test_mistakes_get_one_line(workdir, capsys):
     assert run("sft-disc", "-w", workdir) == 1
     assert f"run `llmi2i sft-gen -w {workdir}` first" in capsys.readouterr().err
     assert not (workdir / "sft-disc/model").exists()
+
+
+# --- going on from an earlier training --------------------------------------------------------------------------------
+
+
+def test_it_goes_on_from_the_earlier_discriminator_and_from_the_earlier_held_back_generator(
+    workdir, pipeline, monkeypatch
+):
+    assert run("sft-gen", "--from", pipeline, "--batch-size", 16, "--epochs", 1, "-w", workdir) == 0
+    with monkeypatch.context() as patch:
+        seen = capture(patch)
+        assert run("sft-disc", *GIVEN, "--from", pipeline, "-w", workdir) == 1
+    ((options, trained_on, _),) = seen["generators"]
+    assert options.earlier == pipeline / "sft-disc/held-back/model"  # not sft-gen/model, which knows what is held back
+    assert rows(trained_on) == rows(hold_back_last(read_histories(workdir))[0])
+    card = seen["base"].continues
+    assert (card.role, card.n_evidence, seen["base"].title_words) == ("discriminator", 5 * 16, None)
+    assert run("sft-disc", *GIVEN, "--from", pipeline, "-w", workdir) == 0
+    buckets = "sft-disc/model/feature_buckets.json"
+    assert (workdir / buckets).read_bytes() == (pipeline / buckets).read_bytes()
+    inputs = manifest(workdir)["inputs"]
+    for name in ("held-back/model/model.safetensors", "model/model.safetensors"):
+        assert f"{pipeline}/sft-disc/{name}" in inputs
+    assert f"{pipeline}/sft-gen/model/model.safetensors" not in inputs
+    assert contents(workdir)["model/model.safetensors"] != contents(pipeline)["model/model.safetensors"]
+
+
+def test_a_generator_that_went_on_needs_an_earlier_held_back_one(workdir, pipeline, tmp_path, capsys):
+    assert run("sft-gen", "--from", pipeline, "--batch-size", 16, "--epochs", 1, "-w", workdir) == 0
+    capsys.readouterr()
+    assert run("sft-disc", *GIVEN, "-w", workdir) == 2
+    told = f"Error: sft-gen went on from {pipeline}, so the held-back generator has to: give --from WORKDIR, too\n"
+    assert capsys.readouterr().err == told
+    without = tmp_path / "without"
+    shutil.copytree(pipeline / "sft-disc/model", without / "sft-disc/model")
+    assert run("sft-disc", *GIVEN, "--from", without, "-w", workdir) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {without}/sft-disc/held-back/model is missing, and the held-back generator has to")
+    assert error.count("\n") == 1

@@ -12,6 +12,7 @@ from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
 from llmi2i_cli.llm import generator_training, item_model
 from llmi2i_cli.llm.generate import load_generator, rank_block
 from llmi2i_cli.runs.progress import ProgressBar
+from llmi2i_cli.stages.status import status
 from tests.conftest import as_own, run
 from tests.llm.tiny import save_pretrained_base
 from tests.stages.shop import prepare_shop
@@ -294,3 +295,46 @@ def test_an_alpha_that_touches_nothing_is_told(tmp_path, capfd):
     assert run("sft-gen", *QUICK, "-w", workdir) == 0
     assert "Warning: no target is in the long tail, so --alpha weighed none" in capfd.readouterr().err
     assert manifest(workdir)["tail_target_share"] == 0
+
+
+def test_it_goes_on_from_an_earlier_work_directory(workdir, pipeline, tmp_path, capsys):
+    """From the same log: what was learnt is there before the first step."""
+    untrained = tmp_path / "untrained"
+    shutil.copytree(workdir, untrained)
+    for each, start in ((workdir, ("--from", pipeline)), (untrained, ())):
+        assert run("sft-gen", "--learning-rate", 1e-9, "--epochs", 1, *start, "-w", each) == 0
+    first, second = (of_validation(each)[0]["valid_recall@10"] for each in (untrained, workdir))
+    trained = json.loads((pipeline / "sft-gen/manifest.json").read_text())["validation"]["valid_recall@10"]
+    assert second == trained > first
+    facts = manifest(workdir)
+    model = str(pipeline / "sft-gen/model/model.safetensors")
+    expected = json.loads((pipeline / "sft-gen/manifest.json").read_text())["outputs"]["model/model.safetensors"]
+    assert facts["inputs"][model]["digest"] == expected["digest"]
+    assert (facts["options"]["earlier"], facts["base_model"]) == (str(pipeline), "llama-tiny")
+
+
+def test_it_is_stale_when_what_it_went_on_from_is_another(workdir, pipeline, tmp_path, capsys):
+    earlier = tmp_path / "earlier"
+    shutil.copytree(pipeline / "sft-gen", earlier / "sft-gen")
+    given = ("sft-gen", "--from", earlier, "--epochs", 0.2, "--batch-size", 32, "-w", workdir)
+    assert run(*given) == 0
+    capsys.readouterr()
+    assert run(*given) == 0
+    assert "sft-gen is up to date" in capsys.readouterr().err
+    card = earlier / "sft-gen/model/llmi2i.json"
+    card.write_text(card.read_text() + "\n")
+    [row] = [row for row in status(workdir) if row["stage"] == "sft-gen"]
+    assert (row["state"], row["why"]) == ("stale", f"{card} changed")
+
+
+def test_mistakes_about_what_it_goes_on_from_get_one_line(workdir, tmp_path, capsys):
+    for status_, arguments, told in (
+        (2, ("--from", workdir, "--base-model", "llama-tiny"), "what --from names has a base model of its own"),
+        (1, ("--from", tmp_path / "none"), f"{tmp_path}/none: no such file"),
+        (1, ("--from", workdir), f"{workdir}/item_tokens.parquet is not a readable Parquet file"),
+    ):
+        capsys.readouterr()
+        assert run("sft-gen", *arguments, "-w", workdir) == status_
+        error = capsys.readouterr().err
+        assert error.startswith(f"Error: {told}")
+        assert error.count("\n") == 1

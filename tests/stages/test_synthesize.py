@@ -35,7 +35,11 @@ def test_each_user_gets_the_likeliest_unseen_items(workdir, capfd):
     assert capfd.readouterr().err == ""
     found = candidates(workdir)
     assert dict(found.schema) == dict(CANDIDATES)
-    assert sorted(path.name for path in (workdir / "synthesize").iterdir()) == ["candidates.parquet", "manifest.json"]
+    assert sorted(path.name for path in (workdir / "synthesize").iterdir()) == [
+        "candidates.parquet",
+        "manifest.json",
+        "questions.parquet",
+    ]
     catalogue, histories, user_ids = read_catalogue(workdir), read_histories(workdir), read_user_ids(workdir)
     generator = load_generator(workdir / "sft-gen/model", catalogue, read_profiles(workdir))
     users = np.flatnonzero(histories.lengths > 0)

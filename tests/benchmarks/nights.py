@@ -1,0 +1,139 @@
+"""What a night costs and gives: going on from yesterday's generator against training anew, on simulated days.
+
+    python -m tests.benchmarks.nights [--part training|append] [--users N --items N --interactions N] [--epochs E ...]
+
+A simulated shop's log ends some days early; then night after night the next day is added, and the generator goes on
+from that of the night before (`sft-gen --from`), once for each number of epochs, and every few nights one is trained
+anew on the same log. A row a night: CPU seconds of the training (the machine may be busy), steps, Recall@10 on test of
+the generator itself, and on validation of the table with its candidates.
+
+The part `append` takes the log's last day in as CSV, by `prepare --append` and by reading all files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from llmi2i_cli.__main__ import main as llmi2i
+
+DAY_MS = 86_400_000
+
+
+def days_of(log: Path, folder: Path, nights: int) -> list[Path]:
+    """The log without its last days, and each of these days, as files in the order of time."""
+    rows = pl.read_parquet(log).with_columns(day=pl.col("timestamp") // DAY_MS)
+    last = int(rows["day"].max())  # type: ignore[arg-type]
+    first_night = last - nights + 1
+    parts = [rows.filter(pl.col("day") < first_night)]
+    parts += [rows.filter(day=day) for day in range(first_night, last + 1)]
+    files = [folder / f"day-{number}.parquet" for number in range(len(parts))]
+    for part, file in zip(parts, files, strict=True):
+        part.drop("day").write_parquet(file)
+    return files
+
+
+def run(*arguments: object) -> None:
+    with contextlib.redirect_stdout(sys.stderr):
+        status = llmi2i([str(argument) for argument in arguments])
+    if status:
+        raise SystemExit(status)
+
+
+def trained(workdir: Path, prepared: Sequence[object], *options: object) -> str:
+    """Prepare and train in a work directory; what that cost and gave, as cells of a row."""
+    from llmi2i_cli.files.documents import read_json
+
+    run("prepare", *prepared, "-w", workdir)
+    began = time.process_time()
+    run("sft-gen", *options, "-w", workdir)
+    seconds = time.process_time() - began
+    run("evaluate", "--model", "generator", "-w", workdir)
+    facts = read_json(workdir / "sft-gen/manifest.json")
+    measured = read_json(workdir / "evaluate/generator-real-test.json")["metrics"]["all"]["recall@10"]
+    recall = measured["value"] if isinstance(measured, dict) else measured
+    fused = facts["validation"]["valid_recall@10_with_candidates"]
+    return f"{seconds:.0f} s | {facts['steps_this_run']:,} | {recall:.4f} | {fused:.4f}"
+
+
+def append(folder: Path, files: list[Path], catalogue: Path) -> None:
+    """Wall and CPU seconds of both ways, and the size of what is kept."""
+    logs = [file.with_suffix(".csv") for file in files]
+    for file, log in zip(files, logs, strict=True):
+        pl.read_parquet(file).write_csv(log)
+    size = pl.concat([pl.scan_parquet(file) for file in files]).select(pl.len()).collect().item()
+    day = pl.scan_parquet(files[-1]).select(pl.len()).collect().item()
+    print(
+        f"{size:,} interactions, {day:,} of them on the last day; {sum(f.stat().st_size for f in logs):,} bytes of CSV"
+    )
+    work, whole = folder / "work", folder / "whole"
+    run("prepare", "--append", *logs[:-1], "--items", catalogue, "-w", work)
+    for way, command in (
+        ("--append DAY", ("prepare", "--append", logs[-1], "-w", work)),
+        ("all files", ("prepare", *logs, "--items", catalogue, "-w", whole)),
+    ):
+        began, began_cpu = time.perf_counter(), time.process_time()
+        run(*command)
+        print(f"{way}: {time.perf_counter() - began:.1f} s, {time.process_time() - began_cpu:.1f} s of CPU")
+    for name in ("interactions.parquet", "items.parquet", "users.parquet"):
+        if (work / "prepare" / name).read_bytes() != (whole / "prepare" / name).read_bytes():
+            raise SystemExit(f"{name} differs")
+    kept = sum(path.stat().st_size for path in (work / "prepare/log").iterdir())
+    print(f"kept: {kept:,} bytes, interactions.parquet {(work / 'prepare/interactions.parquet').stat().st_size:,}")
+
+
+def training(
+    folder: Path, files: list[Path], catalogue: Path, epochs: Sequence[float], rate: float, anew_every: int
+) -> None:
+    """A table with a row per night and way."""
+    items = ("--items", catalogue)
+    print("night | way | training | steps | Recall@10 on test, generator | on validation, with candidates")
+    print("--- | --- | --- | --- | --- | ---")
+    first = folder / "night-0"
+    print("0 | anew |", trained(first, [files[0], *items]), flush=True)
+    before = dict.fromkeys(epochs, first)
+    for night in range(1, len(files)):
+        prepared = [*files[: night + 1], *items]
+        for n_epochs in epochs:
+            workdir = folder / f"night-{night}-{n_epochs:g}"
+            how = ("--from", before[n_epochs], "--epochs", n_epochs, "--learning-rate", rate)
+            print(f"{night} | {n_epochs:g} epochs |", trained(workdir, prepared, *how), flush=True)
+            before[n_epochs] = workdir
+        if night % anew_every == 0 or night == len(files) - 1:
+            print(f"{night} | anew |", trained(folder / f"night-{night}-anew", prepared), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("training", "append"), default="training")
+    parser.add_argument("--users", type=int, default=1000)
+    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--interactions", type=int, default=12_000)
+    parser.add_argument("--nights", type=int, default=7)
+    parser.add_argument("--anew-every", type=int, default=7)
+    parser.add_argument("--epochs", type=float, nargs="+", default=[4.0])
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        size = ("--users", asked.users, "--items", asked.items, "--interactions", asked.interactions)
+        run("simulate", folder / "shop", *size)
+        files = days_of(folder / "shop/interactions.parquet", folder, asked.nights)
+        catalogue = folder / "shop/items.parquet"
+        if asked.part == "append":
+            append(folder, files, catalogue)
+        else:
+            training(folder, files, catalogue, asked.epochs, asked.learning_rate, asked.anew_every)
+
+
+if __name__ == "__main__":
+    main()
