@@ -26,7 +26,8 @@ def compare(
     model: I2IModel = "swing",
     data: Data = "real",
     plot: Annotated[
-        Path | None, typer.Option(help="Draw figures and gates as this .png or .svg (extra: plots).", dir_okay=False)
+        Path | None,
+        typer.Option(help="Draw the figures and gates into this .png or .svg (extra: plots).", dir_okay=False),
     ] = None,
     as_json: AsJson = False,
     **gates: Any,

@@ -30,7 +30,7 @@ EarlierTraining = Annotated[
     Path | None,
     typer.Option(
         "--from",
-        help="Go on from an earlier training instead: a work directory (yesterday's), or a checkpoint in one.",
+        help="Continue from an earlier training instead: a work directory (yesterday's), or a checkpoint in one.",
         file_okay=False,
         resolve_path=True,
     ),

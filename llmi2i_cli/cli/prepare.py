@@ -39,7 +39,7 @@ def prepare(
         bool,
         typer.Option(
             "--append",
-            help="Put INPUT behind the logs of the last run, which are not read again; options are those of then.",
+            help="Add INPUT to the logs of the last run, which are not read again; its options hold.",
         ),
     ] = False,
     force: Force = False,

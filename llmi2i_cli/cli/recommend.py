@@ -27,7 +27,9 @@ def recommend(
     item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
     compare: Annotated[
         bool,
-        typer.Option("--compare", help="With --item: the real log beside the fused, and where neighbours come from."),
+        typer.Option(
+            "--compare", help="With --item: the real log beside the fused one, and where neighbours come from."
+        ),
     ] = False,
     model: I2IModel = "swing",
     data: Data = "real",
