@@ -88,9 +88,9 @@ def test_what_is_no_index(tmp_path):
     with pytest.raises(Llmi2iError, match=r"its name has to end with \.parquet, \.jsonl, \.mmap"):
         read_exported(tmp_path / "index.csv")
     (tmp_path / "index.parquet").write_text("a,b\n")
-    with pytest.raises(Llmi2iError, match="no readable Parquet file"):
+    with pytest.raises(Llmi2iError, match="not a readable Parquet file"):
         read_exported(tmp_path / "index.parquet")
     (tmp_path / "index.mmap").mkdir()
-    with pytest.raises(Llmi2iError, match="no index of this version"):
+    with pytest.raises(Llmi2iError, match="not an index of this version"):
         read_exported(tmp_path / "index.mmap")
     shutil.rmtree(tmp_path / "index.mmap")
