@@ -1,4 +1,4 @@
-"""The table of evidence: what a discriminator reads of a candidate besides history and candidate, a row each.
+"""The table of evidence: what a discriminator reads of a candidate besides history and candidate, one row each.
 
 A further feature is one file with a function of the log that returns a function of candidates (see `i2i.evidence`), and
 one row here: `sft-disc` learns from it, its checkpoint names it, and `filter` computes what the checkpoint names.

@@ -1,4 +1,4 @@
-"""The table of input formats: a row each.
+"""The table of input formats: one row each.
 
 A further format is one file with a class or function that opens a path as a `data.table_file.TableFile`, and one row
 here: ``--format``, its help, the reference and telling a file's format follow from it. Rows stand in the order in which

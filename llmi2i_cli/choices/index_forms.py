@@ -1,4 +1,4 @@
-"""The table of forms that an index is exported in: a row each.
+"""The table of forms that an index is exported in: one row each.
 
 A further form is one file with a function that writes it, and one row here: ``--format``, its help, the manifests and
 the status follow. A form that can be read back, too, can be compared (``llmi2i compare``).

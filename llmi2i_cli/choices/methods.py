@@ -1,4 +1,4 @@
-"""The table of ways to propose candidates with the trained generator: a row each.
+"""The table of ways to propose candidates with the trained generator: one row each.
 
 A further method is one file with a function (see `llm.generate.likeliest`), and one row here.
 """

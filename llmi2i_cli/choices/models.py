@@ -1,4 +1,4 @@
-"""The table of item-to-item models: a row each, and the options that each is trained with.
+"""The table of item-to-item models: one row each, and the options that each is trained with.
 
 A further model is one file with a function `train(job, options)` (see `i2i.training`), and one row here: the command
 line, tuning, the manifests, the status, the evaluation, the export and the reference follow from it.

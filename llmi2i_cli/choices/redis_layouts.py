@@ -1,4 +1,4 @@
-"""The table of layouts that an index has in Redis: a row each."""
+"""The table of layouts that an index can have in Redis: one row each."""
 
 from __future__ import annotations
 

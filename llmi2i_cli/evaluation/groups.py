@@ -1,4 +1,4 @@
-"""The groups of targets that `evaluate` tells apart, a row each: figures, intervals, hits and gains follow from it."""
+"""The groups of targets that `evaluate` tells apart, one row each; figures, intervals, hits and gains follow."""
 
 from __future__ import annotations
 
