@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+LONGEST_NAME = 200  # characters that are shown of a file's
+MOST_THREADS = 4096  # with a million Numba ends in a segmentation fault
 GRACE_SECONDS = 10.0  # for the first process of a run to say itself what went wrong in all of them
 
 
@@ -27,7 +30,7 @@ def _run(arguments: list[str]) -> int:
     from typer.exceptions import TyperException
 
     from llmi2i_cli.cli.app import app
-    from llmi2i_cli.cli.printing import on_stdout
+    from llmi2i_cli.cli.printing import give_up_stdout, on_stdout
     from llmi2i_cli.errors import Llmi2iError
     from llmi2i_cli.runs.processes import one_voice
 
@@ -35,7 +38,7 @@ def _run(arguments: list[str]) -> int:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     # Numba shares OpenMP with torch and sets its number of threads: what was asked for holds for both.
     if "OMP_NUM_THREADS" in os.environ:
-        os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+        os.environ.setdefault("NUMBA_NUM_THREADS", _outermost(os.environ["OMP_NUM_THREADS"]))
     debug = "--debug" in arguments
     try:
         _check_threads()
@@ -59,6 +62,11 @@ def _run(arguments: list[str]) -> int:
     except BaseException as error:  # a panic of Rust code is no Exception
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a name that nothing can have, say
+            return _fail(f"{os.fsdecode(error.filename)[:LONGEST_NAME]}: {error.strerror}", 1)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EBADF, errno.EIO):  # of --help
+            give_up_stdout()
+            return _fail(f"the results cannot be written to stdout: {error.strerror}", 1)
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is no MemoryError
             return _fail("out of memory on the device: see the stage's --help for options that lower its use", 1)
         return _fail(f"{type(error).__name__}: {error} (this should not happen; --debug shows where)", 1)
@@ -76,17 +84,26 @@ def _open_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def _outermost(threads: str) -> str:
+    """The first number of OpenMP's list, with one for each level of nesting."""
+    return threads.split(",", 1)[0].strip()
+
+
 def _check_threads() -> None:
     from llmi2i_cli.errors import UsageError
 
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"):
-        if os.environ.get(name, "").strip() == "0":
-            raise UsageError(f"the environment variable {name} is 0, and there is at least one thread: unset it")
+        value = _outermost(os.environ.get(name, "1"))
+        if not value.isdecimal() or not 1 <= int(value) <= MOST_THREADS:
+            raise UsageError(
+                f"the environment variable {name} is {value!r}, and threads are 1 to {MOST_THREADS:,}: unset it"
+            )
 
 
 def _fail(message: str, status: int) -> int:
     from llmi2i_cli.errors import UsageError
     from llmi2i_cli.runs.processes import is_first, rank
+    from llmi2i_cli.runs.terminal import shown
 
     try:
         if not is_first():  # torchrun ends this process as soon as the first fails; if not, only this one knows
@@ -96,7 +113,7 @@ def _fail(message: str, status: int) -> int:
         pass
     if message:  # empty where the help was shown instead
         with suppress(OSError):
-            sys.stderr.write("Error: " + " ".join(message.split()) + "\n")
+            sys.stderr.write("Error: " + shown(" ".join(message.split())) + "\n")
             sys.stderr.flush()
     return status
 

@@ -335,6 +335,37 @@ def test_a_file_given_as_an_option(workdir, tmp_path, capsys, arguments, content
 # --- the disk -------------------------------------------------------------------------------------------------------
 
 
+def test_a_name_that_no_file_can_have(shop, tmp_path, capsys):
+    status, error = failure(
+        capsys, "prepare", shop / "interactions.parquet", "--users", "x" * 5000, "-w", tmp_path / "w"
+    )
+    assert (status, error) == (1, f"Error: {'x' * 200}: File name too long\n")
+
+
+def test_names_that_are_not_utf8(shop, tmp_path, capsys):
+    """Told before any work, as not every library can open them."""
+    odd = os.fsdecode(b"\xff")
+    status, error = failure(capsys, "prepare", shop / "interactions.parquet", "-w", tmp_path / odd)
+    assert (status, "the name is not UTF-8: use another --workdir" in error) == (1, True)
+    for name in (f"{odd}.csv", f"{odd}.parquet"):
+        shutil.copy(shop / "interactions.parquet", tmp_path / name)
+        status, error = failure(capsys, "prepare", tmp_path / name, "-w", tmp_path / "work")
+        assert (status, "the name is not UTF-8: rename it" in error) == (1, True)
+    status, error = failure(capsys, "simulate", tmp_path / odd, "--users", 5, "--items", 10, "--interactions", 30)
+    assert (status, "the name is not UTF-8: name another directory" in error) == (1, True)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("options", [("LOG",), ("LOG", "--format", "csv"), ("SHOP", "--items", "LOG")])
+def test_a_pipe_is_not_waited_for(shop, tmp_path, capsys, options):
+    os.mkfifo(tmp_path / "pipe")
+    names = {"LOG": tmp_path / "pipe", "SHOP": shop / "interactions.parquet"}
+    arguments = [names.get(option, option) for option in options]
+    status, error = failure(capsys, "prepare", *arguments, "-w", tmp_path / "work")
+    assert (status, "pipe is a pipe or a device, and inputs are read more than once" in error) == (1, True)
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_work_directory_below_a_file(shop, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     status, error = failure(capsys, "prepare", shop / "interactions.parquet", "-w", tmp_path / "file" / "work")

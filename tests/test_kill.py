@@ -126,7 +126,7 @@ def test_prepare(shop, tmp_path, monkeypatch):
 def test_sft_gen(pipeline, workdir, monkeypatch):
     folder = cleared(workdir, "sft-gen")
     command = ("sft-gen", *options_of("sft-gen"), "--checkpoint-steps", 4, "-w", workdir)
-    kill_at(".partial-*/checkpoints/checkpoint-8/complete", folder, *command)
+    kill_at(".partial-*/checkpoints/checkpoint-8/complete.json", folder, *command)
     resume(monkeypatch, *command)
     whole = manifest_of(pipeline / "sft-gen")["steps_this_run"]
     assert manifest_of(folder)["steps_this_run"] <= whole - 8
@@ -137,7 +137,7 @@ def test_sft_disc(pipeline, workdir, monkeypatch):
     folder = cleared(workdir, "sft-disc")
     # Every third step is logged, with checkpoints there or without.
     command = ("sft-disc", *options_of("sft-disc"), "--checkpoint-steps", 3, "-w", workdir)
-    marks = kill_at(".partial-*/checkpoints/checkpoint-3/complete", folder, *command)
+    marks = kill_at(".partial-*/checkpoints/checkpoint-3/complete.json", folder, *command)
     resume(monkeypatch, *command)
     whole = manifest_of(pipeline / "sft-disc")["steps_this_run"]
     assert manifest_of(folder)["steps_this_run"] <= whole - 3

@@ -24,7 +24,7 @@ def program(*arguments, redirect="", **variables):
     ("redirect", "reason"), [(">/dev/full", "No space left on device"), ("1</dev/null", "Bad file descriptor")]
 )
 def test_results_that_cannot_be_written_are_told(tmp_path, redirect, reason):
-    for arguments in (["status", "-w", tmp_path], ["status", "-w", tmp_path, "--json"], ["--version"]):
+    for arguments in (["status", "-w", tmp_path], ["status", "-w", tmp_path, "--json"], ["--version"], ["--help"]):
         expected = (1, "", f"Error: the results cannot be written to stdout: {reason}\n")
         assert program(*arguments, redirect=redirect) == expected
 
@@ -61,8 +61,10 @@ def test_characters_that_an_encoding_lacks_are_written_by_number(tmp_path):
             "the environment variable RANK is 'abc', where a launcher writes a number",
         ),
         ({"LOCAL_RANK": "0", "WORLD_SIZE": "-1"}, "the environment variable WORLD_SIZE is '-1', where a launcher"),
-        ({"POLARS_MAX_THREADS": "0"}, "the environment variable POLARS_MAX_THREADS is 0, and there is at least one"),
-        ({"NUMBA_NUM_THREADS": "0"}, "the environment variable NUMBA_NUM_THREADS is 0, and there is at least one"),
+        ({"POLARS_MAX_THREADS": "0"}, "the environment variable POLARS_MAX_THREADS is '0', and threads are 1 to 4,096"),
+        ({"NUMBA_NUM_THREADS": "1000000"}, "the environment variable NUMBA_NUM_THREADS is '1000000', and threads"),
+        ({"NUMBA_NUM_THREADS": ""}, "the environment variable NUMBA_NUM_THREADS is '', and threads are 1 to 4,096"),
+        ({"OMP_NUM_THREADS": "abc"}, "the environment variable OMP_NUM_THREADS is 'abc', and threads are 1 to 4,096"),
     ],
 )
 def test_variables_that_make_no_sense_are_named(tmp_path, monkeypatch, capsys, variables, message):

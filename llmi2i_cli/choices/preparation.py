@@ -30,7 +30,7 @@ class ReadOptions:
     item_column: str | None = option(None, "Column of item ids; by default item_id or the like.")
     time_column: str | None = option(None, "Column of times; by default timestamp or the like.")
     time_unit: Literal["auto", Unit] = option(
-        "auto", "What numeric times count since 1970, where days matter; auto tells it by their size."
+        "auto", "What numeric times count since 1970; auto tells it by their size, which has to fit one unit."
     )
     event_column: str | None = option(None, "Column of events (view, buy), for --event-weight and --target-event.")
     event_weight: tuple[str, ...] = option(
@@ -162,10 +162,6 @@ class PrepareOptions:
         read, clean, split = self.read, self.clean, self.split
         if split.split != "last-day" and split.eval_users is not None:
             raise UsageError("--eval-users samples users for --split last-day; leave it out, or split so")
-        if split.split != "last-day" and not clean.has_window and read.time_unit != "auto":
-            raise UsageError(
-                "--time-unit matters for --split last-day, --since, --until and --days alone: leave it out"
-            )
         if clean.since is not None and clean.days is not None:
             raise UsageError("--since and --days both say where the log begins: leave out one of them")
         if read.rating_column is not None and read.min_rating is None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llmi2i_cli.errors import OutputError
+from llmi2i_cli.runs.terminal import shown
 
 
 @contextmanager
@@ -68,11 +69,15 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    def text(cell: Any) -> Text:
+        """Plain text, in which brackets are no markup and control characters are shown."""
+        return Text("" if cell is None else shown(_format(cell)))
+
+    table = Table(title=text(title), title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+        table.add_column(text(column), justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else _format(cell)) for cell in row))
+        table.add_row(*map(text, row))
     console = Console()
     if not console.is_terminal:  # a pipe or a file gets whole lines, not 80 columns
         console = Console(width=200)

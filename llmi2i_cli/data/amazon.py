@@ -18,5 +18,8 @@ def open_amazon(path: Place) -> JsonLinesFile:
 def is_amazon(lines: Sequence[str]) -> bool:
     """Whether a file that begins with `lines` holds objects with Amazon's keys."""
     first = next((line for line in lines if line.strip()), "")
-    found = parse_object(first, python_literals=True) if first.lstrip().startswith("{") else None
-    return found is not None and any(key in found for key in KEYS)
+    try:
+        found = parse_object(first, python_literals=True)
+    except ValueError:
+        return False
+    return any(key in found for key in KEYS)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import polars as pl
 
 from llmi2i_cli.data.columns import ITEM_NAMES, TITLE_NAMES, pick_column, require_column
-from llmi2i_cli.data.formats import open_catalogue
-from llmi2i_cli.data.json_lines import JsonLinesFile
+from llmi2i_cli.data.formats import descriptions, open_catalogue
 from llmi2i_cli.data.plain_text import describe, plain
-from llmi2i_cli.data.table_file import LINE, TableFile
 from llmi2i_cli.data.values import ids
 from llmi2i_cli.files.places import Place
 
 SCHEMA = {"item_id": pl.String, "title": pl.String, "text": pl.String}
-CHUNK_ROWS = 100_000
 
 
 def read_catalogue(paths: Sequence[Place], item_column: str | None = None) -> pl.DataFrame:
@@ -43,24 +39,9 @@ def _frames(path: Place, item_column: str | None) -> Iterator[pl.DataFrame]:
     item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "--item-column")
     title = pick_column([column for column in table.columns if column != item], TITLE_NAMES)
     others = form.item_fields or [column for column in table.columns if column not in (item, title)]
-    for chunk in catalogue_chunks(table, item, [*others, *([title] if title else [])]):
+    for chunk in descriptions(table, item, [*others, *([title] if title else [])]):
         titles = [plain(value) for value in chunk[title]] if title else [""] * len(chunk)
         rows = chunk.select(others).iter_rows() if others else [()] * len(chunk)
         texts = [describe(first, row) for first, row in zip(titles, rows, strict=True)]
         columns = {"item_id": ids(table, chunk, item, "--item-column"), "title": titles, "text": texts}
         yield pl.DataFrame(columns, schema=SCHEMA)
-
-
-def catalogue_chunks(table: TableFile, item: str, columns: list[str]) -> Iterator[pl.DataFrame]:
-    """The columns of a catalogue; objects of JSON lines are read one by one, as their fields nest and may be absent."""
-    if not isinstance(table, JsonLinesFile):
-        yield from table.chunks([item, *columns])
-        return
-    schema = {LINE: pl.Int64(), item: pl.String(), **dict.fromkeys(columns, pl.String())}
-    rows: list[list[Any]] = []
-    for line, found in table.objects():
-        rows.append([line, plain(found.get(item)), *(plain(found.get(column)) for column in columns)])
-        if len(rows) == CHUNK_ROWS:
-            yield pl.DataFrame(rows, schema=schema, orient="row")
-            rows = []
-    yield pl.DataFrame(rows, schema=schema, orient="row")

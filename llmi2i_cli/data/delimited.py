@@ -10,7 +10,7 @@ import polars as pl
 
 from llmi2i_cli.data.columns import ITEM_NAMES, USER_NAMES, pick_column
 from llmi2i_cli.data.table_file import LINE
-from llmi2i_cli.data.text import Block, first_lines, read_blocks
+from llmi2i_cli.data.text import LONE_CARRIAGE_RETURN, Block, first_lines, read_blocks
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.places import Place
 
@@ -46,7 +46,7 @@ class DelimitedFile:
 
     def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`; a row with too few or too many fields raises InputError with its line."""
-        for block in read_blocks(self.path, quoted=self.quoted):
+        for block in read_blocks(self.path, quoted_between=self.separator if self.quoted else None):
             if block.first_line == 1:
                 header_end = block.data.find(b"\n") + 1
                 if header_end == 0:
@@ -57,10 +57,22 @@ class DelimitedFile:
                 yield (self._parse_slowly(block) if frame is None else frame).select(*columns, LINE)
 
     def _split(self, line: str) -> list[str]:
-        return next(csv.reader([line], delimiter=self.separator)) if self.quoted else line.split(self.separator)
+        if not self.quoted:
+            return line.split(self.separator)
+        try:
+            return next(csv.reader([line], delimiter=self.separator))
+        except csv.Error as error:
+            raise self._wrong_line(1, error) from error
+
+    def _wrong_line(self, line: int, error: csv.Error) -> InputError:
+        if "new-line character" in str(error):
+            return InputError(f"{self.path}, line {line}: {LONE_CARRIAGE_RETURN}")
+        return InputError(f"{self.path}, line {line}: {error}")
 
     def _parse(self, block: Block) -> pl.DataFrame | None:
         """Rows of a regular block; None when a line is blank, ragged or goes on over a line break."""
+        if block.data.count(b"\r") != block.data.count(b"\r\n"):
+            return None
         try:
             frame = pl.read_csv(
                 io.BytesIO(block.data),
@@ -84,7 +96,7 @@ class DelimitedFile:
 
     def _parse_slowly(self, block: Block) -> pl.DataFrame:
         """The same rows, one at a time: exact line numbers, blank lines skipped, wrong rows named."""
-        text = io.StringIO(block.data.decode(), newline="")
+        text = io.StringIO(block.data.decode(), newline="\n")
         reader = csv.reader(text, delimiter=self.separator, quotechar='"' if self.quoted else None)
         rows: list[list[str]] = []
         lines: list[int] = []
@@ -101,7 +113,7 @@ class DelimitedFile:
                     lines.append(start)
                 start = block.first_line + reader.line_num
         except csv.Error as error:
-            raise InputError(f"{self.path}, line {start}: {error}") from error
+            raise self._wrong_line(start, error) from error
         frame = pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String), orient="row")
         return frame.with_columns(pl.Series(LINE, lines, pl.Int64))
 

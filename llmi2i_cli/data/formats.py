@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import polars as pl
 
 from llmi2i_cli.choices.formats import FORMATS, InputFormat
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.data.compression import COMPRESSED_SUFFIXES
+from llmi2i_cli.data.json_lines import JsonLinesFile
 from llmi2i_cli.data.table_file import TableFile
 from llmi2i_cli.data.text import check_readable, first_lines
 from llmi2i_cli.errors import InputError
@@ -87,3 +90,10 @@ def open_catalogue(path: Place, option: str) -> tuple[TableFile, InputFormat]:
         able = ", ".join(row.name for row in FORMATS.values() if row.has_named_columns)
         raise InputError(f"{path}: {option} needs a file with named columns ({able}), and this reads as {form.name}")
     return open_table(path, form), form
+
+
+def descriptions(table: TableFile, key: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """`TableFile.chunks` of a file about items or users, where values may nest: the column of ids `key`, and others."""
+    if isinstance(table, JsonLinesFile):
+        return table.descriptions(key, columns)
+    return table.chunks([key, *columns])

@@ -14,7 +14,7 @@ from llmi2i_cli.data.formats import open_table
 from llmi2i_cli.data.partitions import PartitionedTable
 from llmi2i_cli.data.splits import SPLITS
 from llmi2i_cli.data.table_file import TableFile
-from llmi2i_cli.data.values import ids, names, require_among, times
+from llmi2i_cli.data.values import TimesSeen, ids, names, require_among, times
 from llmi2i_cli.data.weighing import Weighing
 from llmi2i_cli.files.places import Place
 
@@ -68,7 +68,7 @@ class LogReader:
         time = column(TIME_NAMES, read.time_column, "--time-column") if form.has_times else None
         own = [column((), name, "--split-column")] if (name := self.options.split.split_column) else []
         weighing = Weighing(table, read)
-        dates_seen: set[bool] = set()
+        seen = TimesSeen(None if read.time_unit == "auto" else read.time_unit)
         wanted = dict.fromkeys((user, item, *([time] if time else []), *own, *weighing.columns))
         for chunk in table.chunks(list(wanted)):
             weights, rows = None, chunk
@@ -78,7 +78,7 @@ class LogReader:
             users = ids(table, rows, user, "--user-column")
             items = ids(table, rows, item, "--item-column")
             found = pl.DataFrame({"user_id": users, "item_id": items}).with_columns(
-                timestamp=times(table, rows, time, dates_seen) if time else None,
+                timestamp=times(table, rows, time, seen) if time else None,
                 weight=weights,
                 split=_splits(table, rows, own[0]) if own else pl.lit(split),
                 is_target=self._are_targets(table, rows),

@@ -10,9 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.choices.formats import FORMATS
-from llmi2i_cli.data.catalogue import catalogue_chunks
 from llmi2i_cli.data.columns import ITEM_NAMES, require_column
-from llmi2i_cli.data.formats import open_catalogue, suffix_of
+from llmi2i_cli.data.formats import descriptions, open_catalogue, suffix_of
 from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.plain_text import plain
 from llmi2i_cli.data.text import check_readable
@@ -63,7 +62,7 @@ def read_item_values(
         if column not in table.columns:
             continue
         item = require_column(table, ITEM_NAMES, item_column if item_column in table.columns else None, "item_id")
-        for chunk in catalogue_chunks(table, item, [column]):
+        for chunk in descriptions(table, item, [column]):
             values = [plain(value) for value in chunk[column]]
             found.append(pl.DataFrame({"item_id": ids(table, chunk, item, "a column item_id"), "value": values}))
     named = ", ".join(map(str, paths))

@@ -15,12 +15,15 @@ _SAYS_NOTHING = re.compile(r"[a-z]+://\S*|[-+\d.,:/#%$€£¥ ]*")
 
 
 def normalise(text: str) -> str:
-    """One line of plain text: HTML entities and tags resolved, Unicode composed (NFC), white space single."""
+    """One line of plain text: HTML entities and tags resolved, Unicode composed (NFC), white space single.
+
+    Half a character, as a title that was cut in UTF-16 ends with, becomes a question mark.
+    """
     if "&" in text:
         text = html.unescape(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(unicodedata.normalize("NFC", text).encode(errors="replace").decode().split())
 
 
 def plain(value: Any) -> str:

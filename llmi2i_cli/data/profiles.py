@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from llmi2i_cli.data.columns import PROFILE_NAMES, USER_NAMES, pick_column, require_column
-from llmi2i_cli.data.formats import open_catalogue
+from llmi2i_cli.data.formats import descriptions, open_catalogue
 from llmi2i_cli.data.plain_text import name_values, plain
 from llmi2i_cli.data.values import ids
 from llmi2i_cli.files.places import Place
@@ -31,7 +31,7 @@ def profile_chunks(paths: Sequence[Place], user_column: str | None = None) -> It
         user = require_column(table, USER_NAMES, user_column if user_column in table.columns else None, "--user-column")
         profile = pick_column(table.columns, PROFILE_NAMES)
         others = [column for column in table.columns if column != user]
-        for chunk in table.chunks([user, profile] if profile else [user, *others]):
+        for chunk in descriptions(table, user, [profile] if profile else others):
             if profile:
                 profiles = [plain(value) for value in chunk[profile]]
             else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from llmi2i_cli.data.table_file import LINE
-from llmi2i_cli.data.text import read_blocks
+from llmi2i_cli.data.text import check_line_ends, read_blocks
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.files.places import Place
 
@@ -27,6 +27,7 @@ class SequenceFile:
     def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`; InputError for no text, or a line with a user and no item."""
         for block in read_blocks(self.path):
+            check_line_ends(self.path, block)
             lines = pl.Series("fields", block.data.decode().removesuffix("\n").split("\n"))
             fields = lines.str.strip_chars("\r").str.extract_all("[^ \t]+")
             lengths = fields.list.len()

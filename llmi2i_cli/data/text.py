@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmi2i_cli.data.compression import pieces, starts_compressed
+from llmi2i_cli.data.quoted_fields import QuotedFields
 from llmi2i_cli.errors import InputError
+from llmi2i_cli.files.given import check_given
 from llmi2i_cli.files.places import Place
 from llmi2i_cli.files.table_folder import TableFolder
 
 BLOCK_BYTES = 16 * 2**20
 LONGEST_LINE_BYTES = 64 * 2**20  # more without an end of line is no text that we know
 PARQUET_MAGIC = b"PAR1"
+LONE_CARRIAGE_RETURN = "a carriage return alone ends a line: give all lines the ends of Unix or Windows"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -39,8 +43,7 @@ def is_compressed(path: Place) -> bool:
 
 def check_readable(path: Place) -> None:
     """Raise InputError when the file is missing, empty or cannot be opened."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+    check_given(path)
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty")
@@ -50,35 +53,48 @@ def check_readable(path: Place) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_blocks(path: Place, *, quoted: bool = False, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(path: Place, *, quoted_between: str | None = None, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read a text file block by block; blank files give nothing.
 
     Parameters
     ----------
-    quoted : a line break between double quotes does not end a line (CSV)
+    quoted_between : the separator of fields that may be in quotes, where a line break ends no line (CSV)
     block_bytes : bytes of text to read at a time
 
     Raises
     ------
-    InputError : missing, empty, truncated (gzip, zstd), binary or not UTF-8
+    InputError : missing, empty, truncated (gzip, zstd), binary or not UTF-8; a line, or a quoted field, without an end
     """
     check_readable(path)
-    rest, first_line = b"", 1
+    breaks = QuotedFields(quoted_between) if quoted_between else None
+    rest: list[bytes] = []  # pieces of a line whose end has not come
+    rest_bytes, first_line = 0, 1
     for piece in _pieces(path, block_bytes):
-        data = rest + piece
-        end = _end_of_lines(data, quoted)
-        if end == 0 and len(data) > LONGEST_LINE_BYTES:
-            problem = "a quote is never closed, or the line is" if quoted else "the line is"
-            raise InputError(f"{path}, line {first_line}: {problem} longer than {LONGEST_LINE_BYTES >> 20} MiB")
-        block, rest = Block(data[:end], first_line), data[end:]
+        end = breaks.end_of_lines(piece) if breaks else piece.rfind(b"\n") + 1
         if end:
+            block = Block(b"".join((*rest, piece[:end])), first_line)
             _check_text(path, block)
             yield block
             first_line += block.n_lines
-    if rest:
-        block = Block(rest, first_line)
+            rest, rest_bytes, piece = [], 0, piece[end:]  # noqa: PLW2901
+        rest.append(piece)
+        rest_bytes += len(piece)
+        if rest_bytes > LONGEST_LINE_BYTES:
+            problem = "a quote is never closed, or the line is" if breaks else "the line is"
+            raise InputError(f"{path}, line {first_line}: {problem} longer than {LONGEST_LINE_BYTES >> 20} MiB")
+    if breaks and breaks.is_open:
+        raise InputError(f"{path}, line {first_line}: from here on a quote is never closed")
+    if rest_bytes:
+        block = Block(b"".join(rest), first_line)
         _check_text(path, block)
         yield block
+
+
+def check_line_ends(path: Place, block: Block) -> None:
+    """InputError where carriage returns alone end lines, as long ago on the Macintosh: they would count as one line."""
+    if (found := re.search(rb"\r(?!\n|\Z)", block.data)) is not None:
+        line = block.first_line + block.data.count(b"\n", 0, found.start())
+        raise InputError(f"{path}, line {line}: {LONE_CARRIAGE_RETURN}")
 
 
 def first_lines(path: Place, n_bytes: int = 65536) -> list[str]:
@@ -91,18 +107,6 @@ def first_lines(path: Place, n_bytes: int = 65536) -> list[str]:
 def _pieces(path: Place, n_bytes: int) -> Iterator[bytes]:
     for number, piece in enumerate(pieces(path, n_bytes)):
         yield piece.removeprefix(BYTE_ORDER_MARK) if number == 0 else piece
-
-
-def _end_of_lines(data: bytes, quoted: bool) -> int:
-    """Where the last whole line ends; with `quoted` the last line break outside quotes."""
-    end = data.rfind(b"\n") + 1
-    if not quoted or data.count(b'"', 0, end) % 2 == 0:
-        return end
-    while end > 0:
-        end = data.rfind(b"\n", 0, end - 1) + 1
-        if data.count(b'"', 0, end) % 2 == 0:
-            return end
-    return 0
 
 
 def _check_text(path: Place, block: Block) -> None:

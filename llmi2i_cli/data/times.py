@@ -11,7 +11,7 @@ from llmi2i_cli.choices.preparation import Unit
 TICKS_PER_DAY: dict[Unit, int] = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 # From 1973 to 5138 a number of seconds lies below 1e11, of milliseconds between 1e11 and 1e14, and so on.
-_UPPER_BOUNDS: tuple[tuple[float, Unit], ...] = ((1e11, "s"), (1e14, "ms"), (1e17, "us"))
+_UPPER_BOUNDS: tuple[tuple[int, Unit], ...] = ((10**11, "s"), (10**14, "ms"), (10**17, "us"))
 
 _ISO = (
     r"^(?<date>\d{4}-\d{2}-\d{2})"
@@ -42,9 +42,25 @@ class Times:
     are_dates: pl.Series
 
 
+# A smaller number is a moment before 1973, in whatever unit, or no moment at all: it tells no unit.
+TELLS_A_UNIT = 10**8
+
+
 def infer_unit(latest: int) -> Unit:
     """The unit of times since 1970 whose latest is `latest`, by its magnitude; right from 1973 on."""
     return next((unit for bound, unit in _UPPER_BOUNDS if abs(latest) < bound), "ns")
+
+
+def first_of_each_unit(numbers: pl.Series) -> list[tuple[Unit, int]]:
+    """The units that times look like, by their magnitudes, and the first row of each; in the order of the rows."""
+    size, low = numbers.abs(), TELLS_A_UNIT
+    found: list[tuple[int, Unit]] = []
+    for high, unit in (*_UPPER_BOUNDS, (2**63 - 1, "ns")):
+        fits = size.is_between(low, high, closed="left")
+        if (row := fits.arg_max()) is not None and fits[row]:
+            found.append((row, unit))
+        low = high
+    return [(unit, row) for row, unit in sorted(found)]
 
 
 def parse_times(column: pl.Series) -> Times:
@@ -89,4 +105,5 @@ def _parse_dates(text: pl.Series) -> pl.Series:
     offset = (part["zone_hour"] * 60 + part["zone_minute"]) * 60
     offset = offset.zip_with(parts["sign"].fill_null("+") == "+", -offset)
     valid = (part["hour"] < 24) & (part["minute"] < 60) & (part["second"] < 60)
+    valid &= (part["zone_hour"] < 24) & (part["zone_minute"] < 60)
     return ((days * 86_400 + seconds - offset) * 1000 + milliseconds).set(~valid, None)

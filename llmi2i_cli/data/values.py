@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
+from llmi2i_cli.choices.preparation import Unit
 from llmi2i_cli.data.table_file import LINE, TableFile
-from llmi2i_cli.data.times import parse_times
+from llmi2i_cli.data.times import first_of_each_unit, parse_times
 from llmi2i_cli.errors import InputError
 
 
@@ -26,16 +28,32 @@ def ids(table: TableFile, chunk: pl.DataFrame, column: str, option: str) -> pl.S
             f"{table.path}: column {column!r} is {values.dtype}, and ids are text or whole numbers: "
             f"convert it, or name another column with {option}"
         )
-    _refuse_missing(table, chunk, column, values.is_null() | (values == "").fill_null(True))
+    _refuse_missing(table, chunk, column, values.is_null() | (values.str.strip_chars() == "").fill_null(True))
     return values
 
 
-def times(table: TableFile, chunk: pl.DataFrame, column: str, dates_seen: set[bool]) -> pl.Series:
-    """A column of times as Int64; `dates_seen` remembers, over the chunks of a file, whether they were dates.
+@dataclass
+class TimesSeen:
+    """What the times of a file were so far, over its chunks.
+
+    Attributes
+    ----------
+    told : the unit of numeric times, where the user says it; None: their size tells it
+    are_dates : whether there were dates, and whether there were numbers
+    unit : what the numbers look like
+    """
+
+    told: Unit | None = None
+    are_dates: set[bool] = field(default_factory=set)
+    unit: Unit | None = None
+
+
+def times(table: TableFile, chunk: pl.DataFrame, column: str, seen: TimesSeen) -> pl.Series:
+    """A column of times as Int64.
 
     Raises
     ------
-    InputError : a column of another type, what is missing or no time, or numbers beside dates
+    InputError : a column of another type, what is missing or no time, numbers beside dates or of two units
     """
     values = chunk[column]
     if not (values.dtype == pl.String or values.dtype.is_numeric() or values.dtype.is_temporal()):
@@ -45,9 +63,18 @@ def times(table: TableFile, chunk: pl.DataFrame, column: str, dates_seen: set[bo
         )
     found = parse_times(values)
     refuse(table, chunk, column, found.values.is_null(), "not a whole number and not a date (2026-01-31)")
-    dates_seen.update(found.are_dates.unique())
-    if len(dates_seen) > 1:
+    seen.are_dates.update(found.are_dates.unique())
+    if len(seen.are_dates) > 1:
         raise InputError(f"{table.path}: {column!r} holds numbers in some rows and dates in others: make them alike")
+    if seen.told is None and False in seen.are_dates:
+        for unit, row in first_of_each_unit(found.values):
+            if seen.unit not in (None, unit):
+                raise InputError(
+                    f"{_where(table, chunk, row)}: {column!r} is {values[row]!r}, which looks like {unit} since 1970, "
+                    f"where a row before it looks like {seen.unit}: make them alike, or say with --time-unit what all "
+                    "of them count"
+                )
+            seen.unit = unit
     return found.values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from polars.io.plugins import register_io_source
 
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.files.atomic import replacing
+from llmi2i_cli.files.given import has_utf8_name
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -51,7 +53,9 @@ def collect_table(frame: pl.LazyFrame, path: Path, remedy: str) -> pl.DataFrame:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """`replacing`, for what Polars writes: its own errors (a full disk) become OSError."""
+    """`replacing`, for what Polars writes: its own errors (a full disk, a name of other bytes) become OSError."""
+    if not has_utf8_name(path):
+        raise OSError(errno.EILSEQ, "the name is not UTF-8", str(path))
     try:
         with replacing(path) as temporary:
             yield temporary

@@ -7,10 +7,19 @@ from pathlib import Path
 
 from safetensors.torch import load_model
 from torch import nn
+from transformers.trainer import TRAINER_STATE_NAME
 
-from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.files.atomic import write_json
+from llmi2i_cli.files.documents import parse_json, read_json
+from llmi2i_cli.runs.manifests import describe, digests, file_digest
+from llmi2i_cli.runs.progress import notice
 
-COMPLETE = "complete"  # an empty file in a checkpoint that was written to the end
+COMPLETE = "complete.json"  # in a checkpoint that was written to the end: its files and their digests
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Say that a checkpoint was written to its end, and what it then held."""
+    write_json(checkpoint / COMPLETE, digests(describe(checkpoint, checkpoint, {})))
 
 
 def keep(directory: Path, steps: set[int]) -> None:
@@ -31,12 +40,34 @@ def start_from(directory: Path, log: Path, resume: bool) -> int:
 
 
 def last_complete_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; those that a kill cut short are removed."""
-    found = sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True)
-    for path in found:
-        if not (path / COMPLETE).exists():
-            shutil.rmtree(path)
-    return next((path for path in found if path.exists()), None)
+    """The newest checkpoint to go on from; those that a kill cut short, or that were damaged since, are removed.
+
+    One whose best epoch so far is the checkpoint of another step needs that one, too.
+    """
+    whole: dict[int, Path] = {}
+    for path in sorted(directory.glob("checkpoint-*"), key=_step_of):
+        if _is_whole(path) and (_best_step(path) or _step_of(path)) in {*whole, _step_of(path)}:
+            whole[_step_of(path)] = path
+            continue
+        if (path / COMPLETE).exists():
+            notice(f"Warning: {path} is damaged: the training goes on from the one before it, or starts anew")
+        shutil.rmtree(path)
+    return whole[max(whole)] if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what it held when it was complete."""
+    try:
+        held = read_json(checkpoint / COMPLETE)
+        return isinstance(held, dict) and all(file_digest(checkpoint / name) == digest for name, digest in held.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _best_step(checkpoint: Path) -> int | None:
+    """The step with the best figures up to a checkpoint, None without an evaluation."""
+    step: int | None = read_json(checkpoint / TRAINER_STATE_NAME)["best_global_step"]
+    return step
 
 
 def load_weights(model: nn.Module, checkpoint: Path) -> None:

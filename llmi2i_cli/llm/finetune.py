@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from llmi2i_cli.errors import ArtifactError, Llmi2iError, ModelError, UsageError
 from llmi2i_cli.llm.batches import Batches, Collator, Examples, Indices, Shares
-from llmi2i_cli.llm.checkpoints import COMPLETE, keep, load_weights, logged_figures, start_from
+from llmi2i_cli.llm.checkpoints import keep, load_weights, logged_figures, mark_complete, start_from
 from llmi2i_cli.llm.deepspeed_config import deepspeed_config
 from llmi2i_cli.llm.item_model import ItemModel
 from llmi2i_cli.llm.training_options import TrainingOptions
@@ -122,7 +122,7 @@ class _Watch(TrainerCallback):
         PartialState().wait_for_everyone()  # each has files of its own in it
         if state.is_world_process_zero:
             directory = Path(str(args.output_dir))
-            (directory / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            mark_complete(directory / f"checkpoint-{state.global_step}")
             keep(directory, {state.global_step, state.best_global_step or state.global_step})
         control.should_training_stop |= self.options.ends_at(state)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from llmi2i_cli.errors import WorkdirError
 
-# As libraries tell of it that have errors of their own: Polars and safetensors, and torch when it saves.
-NO_SPACE = r"No space left on device|os error 28\b|inline_container\.cc.* unexpected pos"
+# As libraries tell of it that have errors of their own: torch when it saves; Polars and safetensors.
+NO_SPACE = r"No space left on device|inline_container\.cc.* unexpected pos"
+NUMBERED = r"\(os error (\d+)\)"
 
 
 @contextlib.contextmanager
@@ -24,12 +26,14 @@ def one_line_of_the_disk(workdir: Path) -> Iterator[None]:
     except Exception as error:
         if re.search(NO_SPACE, str(error)):
             raise _workdir_error(OSError(errno.ENOSPC, str(error)), workdir) from error
+        if told := re.search(NUMBERED, str(error)):
+            raise _workdir_error(OSError(int(told[1]), os.strerror(int(told[1]))), workdir) from error
         raise
 
 
 def _workdir_error(error: OSError, workdir: Path) -> WorkdirError:
     where, number = error.filename or workdir, error.errno
-    if number is None and (told := re.search(r"os error (\d+)", str(error))):  # Polars keeps it in the text alone
+    if number is None and (told := re.search(NUMBERED, str(error))):  # Polars keeps it in the text alone
         number = int(told[1])
     if number == errno.ENOSPC:
         return WorkdirError(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.runs.terminal import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -18,7 +20,7 @@ REPORT_SECONDS = 2.0  # between two reports to other processes
 def notice(message: str) -> None:
     """One line for the user on stderr; where that cannot be written to, the work goes on without it."""
     with suppress(OSError):
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(shown(message) + "\n")
         sys.stderr.flush()
 
 

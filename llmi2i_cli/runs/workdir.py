@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from llmi2i_cli import __version__
-from llmi2i_cli.errors import InputError, Llmi2iError, UsageError
+from llmi2i_cli.errors import Llmi2iError, UsageError, WorkdirError
 from llmi2i_cli.files.atomic import put_in_place, write_json
+from llmi2i_cli.files.given import check_given, has_utf8_name
 from llmi2i_cli.files.places import Place
 from llmi2i_cli.runs.disk_errors import one_line_of_the_disk
 from llmi2i_cli.runs.locks import HeldLock, lock
@@ -214,6 +215,8 @@ def stage_run(
         run.manifest, run.up_to_date = manifest, manifest is not None
         yield run
         return
+    if not has_utf8_name(workdir):
+        raise WorkdirError(f"{workdir}: the name is not UTF-8: use another --workdir")
     with one_line_of_the_disk(workdir):
         inputs = _read_inputs(workdir, stage, variant, also_reads, files)
     description = {
@@ -277,8 +280,7 @@ def _read_inputs(
     for path in (*stage.inputs_of(variant), *also_reads):
         inputs |= describe(require(workdir, path), workdir, known)
     for file in files:
-        if not file.exists():
-            raise InputError(f"{file}: no such file")
+        check_given(file)
         inputs |= describe(file.resolve(), None, known)
     return inputs
 

@@ -170,8 +170,8 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
         text = line.strip()
         if not text:
             continue
-        if text[0] in "{[":
-            yield _query_of_json(text, f"{file}, line {number}")
+        if text[0] in "{[" and (value := _json(text)) is not None:  # an id may begin so, too
+            yield _query_of_json(value, f"{file}, line {number}")
             continue
         if by_user is None:
             verify(workdir, "prepare/interactions.parquet")
@@ -179,15 +179,19 @@ def _read_queries(workdir: Path, file: Path) -> Iterator[Query]:
             rows = log.group_by("user_id", maintain_order=True).agg("item_id").iter_rows()
             by_user = dict(rows)
         if text not in by_user:
-            raise InputError(f"{file}, line {number}: user {text!r} is not in the prepared log")
+            raise InputError(f"{file}, line {number}: {text!r} is neither a user of the prepared log nor JSON")
         yield Query(text, by_user[text])
 
 
-def _query_of_json(text: str, where: str) -> Query:
+def _json(text: str) -> Any:
+    """The value of a JSON text, None for another text."""
     try:
-        value = parse_json(text)
-    except ValueError as error:
-        raise InputError(f"{where}: not valid JSON ({error})") from error
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
+def _query_of_json(value: Any, where: str) -> Query:
     name, items = ("", value) if isinstance(value, list) else (value.get("user_id", ""), value.get("items"))
     if not isinstance(items, list) or not all(isinstance(item, str | int) for item in items):
         raise InputError(f'{where}: write a list of item ids, or {{"user_id": ..., "items": [...]}}')

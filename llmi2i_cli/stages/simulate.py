@@ -15,6 +15,7 @@ from llmi2i_cli.data.simulated_catalogue import item_ids, simulate_catalogue
 from llmi2i_cli.data.simulated_log import activity, blocks_of_users, simulate_block
 from llmi2i_cli.data.simulated_titles import describe_items
 from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.files.given import has_utf8_name
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.progress import notice, progress_bar
 
@@ -73,7 +74,9 @@ def simulate(
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse a place that holds anything but what an earlier run wrote."""
+    """Refuse a place that holds anything but what an earlier run wrote, and a name that Polars cannot open."""
+    if not has_utf8_name(out):
+        raise InputError(f"{out}: the name is not UTF-8: name another directory")
     if not out.exists():
         return
     if not out.is_dir():

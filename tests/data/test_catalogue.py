@@ -45,6 +45,19 @@ def test_json_lines_whose_keys_differ(tmp_path):
     assert rows(path) == [("1", "Lamp", "Lamp"), ("2", "", "red 1")]
 
 
+@pytest.mark.parametrize("item_id", ["a  b", "AT&amp;T", "Cafe\u0301", "<b>", " x"])
+def test_an_id_is_the_same_text_in_every_format(tmp_path, item_id):
+    pl.DataFrame({"item_id": [item_id], "title": ["T"]}).write_parquet(tmp_path / "items.parquet")
+    lines = write(tmp_path, "items.jsonl", json.dumps({"item_id": item_id, "title": "T"}))
+    table = write(tmp_path, "items.csv", f"item_id,title\n{item_id},T\n")
+    for path in (tmp_path / "items.parquet", lines, table):
+        assert rows(path) == [(item_id, "T", "T")]
+
+
+def test_half_a_character_at_the_end_of_a_title_is_a_question_mark(tmp_path):
+    assert rows(write(tmp_path, "a.jsonl", '{"item_id": 1, "title": "Lamp \\ud83d"}')) == [("1", "Lamp ?", "Lamp ?")]
+
+
 def test_recbole_items(tmp_path):
     content = "item_id:token\ttitle:token_seq\tprice:float\tcategories:token_seq\n5\tRed lamp\t3.5\tHome Light\n"
     assert rows(write(tmp_path, "x.item", content)) == [("5", "Red lamp", "Red lamp. Home Light")]
@@ -96,6 +109,8 @@ def test_an_item_that_is_listed_twice_keeps_its_first_line(tmp_path):
 def test_an_item_without_an_id_is_named(tmp_path):
     with pytest.raises(InputError, match=r"items.csv, line 3: 'item_id' is missing"):
         rows(write(tmp_path, "items.csv", "item_id,title\nx,one\n,two\n"))
+    with pytest.raises(InputError, match=r"items.csv, line 2: 'item_id' is missing"):
+        rows(write(tmp_path, "items.csv", "item_id,title\n \t,one\n"))
     with pytest.raises(InputError, match=r"items.jsonl, line 2: 'item_id' is missing"):
         rows(write(tmp_path, "items.jsonl", '{"item_id": 1}\n{"title": "x"}\n'))
 

@@ -44,7 +44,7 @@ def test_the_separator_is_the_commonest_of_the_header(tmp_path, separator):
 )
 @pytest.mark.parametrize("block_bytes", [1, 5, 1000])
 def test_fields_are_what_the_csv_module_reads(tmp_path, monkeypatch, content, block_bytes):
-    monkeypatch.setattr(text.read_blocks, "__kwdefaults__", {"quoted": False, "block_bytes": block_bytes})
+    monkeypatch.setattr(text.read_blocks, "__kwdefaults__", {"quoted_between": None, "block_bytes": block_bytes})
     reader = csv.reader(io.StringIO(content, newline=""))
     expected = [tuple(row) for row in reader if row][1:]
     assert [row[:-1] for row in rows(write(tmp_path, content))] == expected
@@ -73,6 +73,21 @@ def test_a_row_with_too_few_or_too_many_fields_is_named(tmp_path, quote, row):
 def test_rows_that_are_wrong_in_ways_that_cancel_are_found(tmp_path):
     with pytest.raises(InputError, match="line 2: 1 fields"):
         rows(write(tmp_path, "a,b\n1\n1,2,3\n"))
+
+
+@pytest.mark.parametrize(("content", "line"), [("a,b\r1,2\r", 1), ("a,b\n1,2\r3,4\r", 2), ("a,b\n1,2\n\r,4\n", 3)])
+def test_carriage_returns_alone_end_no_lines(tmp_path, content, line):
+    with pytest.raises(InputError, match=f"log.csv, line {line}: a carriage return alone ends a line"):
+        rows(write(tmp_path, content))
+
+
+def test_a_carriage_return_in_quotes_is_a_character(tmp_path):
+    assert rows(write(tmp_path, 'a,b\n1,"2\r3"\n')) == [("1", "2\r3", 2)]
+
+
+def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path):
+    with pytest.raises(InputError, match=r"log.csv, line 3: from here on a quote is never closed"):
+        rows(write(tmp_path, 'a,b\n1,2\n1,"2\n3,4\n'))
 
 
 @pytest.mark.parametrize("content", ["\n1,2\n", "   \n"])

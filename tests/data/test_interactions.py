@@ -116,6 +116,19 @@ def test_a_wrong_row_or_column_is_named(tmp_path, content, message):
         read(write(tmp_path, "a.csv", content))
 
 
+@pytest.mark.parametrize(
+    ("first", "odd", "units"), [(1_400_000_000, 1_400_000_000_000, "ms s"), (10**18, 14 * 10**14, "us ns")]
+)
+def test_a_time_that_looks_like_another_unit_is_named(tmp_path, monkeypatch, first, odd, units):
+    monkeypatch.setattr("llmi2i_cli.data.parquet.BATCH_ROWS", 2)
+    times = [5, first, first + 10**7, 0, odd]
+    pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": times}).write_parquet(tmp_path / "a.parquet")
+    looks_like, before = units.split()
+    with pytest.raises(InputError, match=rf"a.parquet, row 5: .* looks like {looks_like} .* before it .* {before}:"):
+        read(tmp_path / "a.parquet")
+    assert [row[2] for row in read(tmp_path / "a.parquet", time_unit="s")] == times
+
+
 def test_a_column_that_the_user_misspelt_is_named_with_those_found(tmp_path):
     path = write(tmp_path, "a.csv", "user_id,item_id,timestamp\n")
     with pytest.raises(

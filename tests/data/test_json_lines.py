@@ -18,13 +18,46 @@ def write(tmp_path, *lines):
 
 
 def test_values_become_their_text(tmp_path):
-    lines = [{"u": "ä", "i": 12345678901234567, "t": 5.0}, {"u": None, "t": 1.5, "x": [1]}, {"i": {"a": 1}, "t": True}]
+    lines = [{"u": "ä", "i": 12345678901234567, "t": 5.0}, {"u": None, "t": 1.5, "x": [1]}, {"u": "[", "i": "true"}]
+    lines += [{"i": 3.557894612418399e16, "t": 1e-5}, {"i": "\N{GRINNING FACE}"}]
     path = write(tmp_path, *(json.dumps(line) for line in lines))
-    expected = [("ä", "12345678901234567", "5", 1), (None, None, "1.5", 2), (None, '{"a": 1}', "true", 3)]
+    expected = [("ä", "12345678901234567", "5", 1), (None, None, "1.5", 2), ("[", "true", None, 3)]
+    expected += [(None, "35578946124183990", "0.00001", 4), (None, "\N{GRINNING FACE}", None, 5)]
     assert rows(path, ["u", "i", "t"]) == expected
     with path.open("a") as handle:
         handle.write("\n")  # a blank line takes the slow way
     assert rows(path, ["u", "i", "t"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"a": [1]}', r"'a' is '\[1\]', where text or a number belongs"),
+        ('{"a": {"b": 1}}', "'a' is \"{'b': 1}\", where"),
+        ('{"a": NaN}', "'a' is 'nan', where"),
+        ('{"a": "u\\ud800"}', r"'a' holds half a character: 'u\\ud800'"),
+        ('{"a": 1, "a": 2}', r"not one JSON object per line \(the key 'a' is there twice\)"),
+    ],
+)
+@pytest.mark.parametrize("before", ['{"a": "x"}', ""], ids=["the fast way", "the slow way"])
+def test_a_value_that_is_no_id_or_time_is_named(tmp_path, line, problem, before):
+    with pytest.raises(InputError, match=f"log.jsonl, line 2: {problem}"):
+        rows(write(tmp_path, before, line), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{'asin': b'B0'}", "'asin' is \"b'B0'\", where text"),
+        ("{'asin': {1}}", "'asin' is '.1.', where text"),
+        ("{[1]: 'B0'}", "not one JSON object per line .nor a Python literal: unhashable"),
+        ("{'asin': 'B0', 'asin': 'B1'}", "not one JSON object per line .the key 'asin' is there twice"),
+        ("{1: 'B0'}", "not one JSON object per line .the key 1 is no text"),
+    ],
+)
+def test_a_literal_that_no_log_has_is_named(tmp_path, line, problem):
+    with pytest.raises(InputError, match=f"log.jsonl, line 2: {problem}"):
+        rows(write(tmp_path, "{'asin': 'B0'}", line), ["asin"], python_literals=True)
 
 
 def test_columns_are_all_keys_of_the_start(tmp_path):

@@ -11,6 +11,14 @@ def test_the_profile_column_or_all_others_by_name(tmp_path):
     assert rows == [("1", "likes tea"), ("2", ""), ("3", "age: 25"), ("4", "town: Ulm")]
 
 
+def test_values_of_json_lines_may_nest(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"user_id": 1, "likes": ["tea", "jam"]}\n{"user_id": 2, "home": {"town": "Ulm"}}\n'
+    )
+    rows = [row for chunk in profile_chunks([tmp_path / "a.jsonl"]) for row in chunk.iter_rows()]
+    assert rows == [("1", "likes: tea jam"), ("2", "home: Ulm")]
+
+
 def test_users_keep_their_order_and_the_first_profile_counts():
     users = pl.DataFrame({"user_id": ["b", "a", "c"]})
     profiles = pl.DataFrame({"user_id": ["a", "z", "b", "a"], "profile": ["one", "two", "three", "four"]})

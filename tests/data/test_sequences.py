@@ -28,6 +28,15 @@ def test_a_user_without_an_item_is_named(tmp_path):
         pairs(path)
 
 
+def test_carriage_returns_alone_end_no_lines(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"1 2\n3 4\r5 6\r")
+    with pytest.raises(InputError, match=r"log.txt, line 2: a carriage return alone ends a line"):
+        pairs(path)
+    path.write_bytes(b"1 2\r\n3 4\r")
+    assert pairs(path) == [("1", "2"), ("3", "4")]
+
+
 def test_blank_lines_alone_give_nothing(tmp_path):
     path = tmp_path / "log.txt"
     path.write_text("\n \n")

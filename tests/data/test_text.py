@@ -1,4 +1,5 @@
 import gzip
+import os
 
 import pytest
 
@@ -31,7 +32,14 @@ def test_gzip_is_told_by_content_and_a_byte_order_mark_goes(tmp_path):
 def test_a_line_break_between_quotes_ends_no_block(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text('a,b\n1,"x\ny\nz"\n2,c\n')
-    assert blocks(path, quoted=True, block_bytes=4) == [(1, "a,b\n"), (2, '1,"x\ny\nz"\n'), (5, "2,c\n")]
+    assert blocks(path, quoted_between=",", block_bytes=4) == [(1, "a,b\n"), (2, '1,"x\ny\nz"\n'), (5, "2,c\n")]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="log is a pipe or a device, and inputs are read more than once"):
+        list(read_blocks(path))
 
 
 @pytest.mark.parametrize(
@@ -58,4 +66,4 @@ def test_a_quote_that_is_never_closed_is_refused_before_it_fills_the_memory(tmp_
     path = tmp_path / "log.csv"
     path.write_text("a,b\n" + '1,"x\n' + "2,y\n" * 100)
     with pytest.raises(InputError, match="line 2: a quote is never closed"):
-        list(read_blocks(path, quoted=True, block_bytes=10))
+        list(read_blocks(path, quoted_between=",", block_bytes=10))

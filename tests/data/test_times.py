@@ -21,7 +21,21 @@ def test_whole_numbers_are_kept_as_they_are_given():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "1.5", "nan", "inf", "1e30", "2014-13-01", "2014-02-30", "2014-01-01T24:00", "2014-01-01 10:60"],
+    [
+        "",
+        "yesterday",
+        "1.5",
+        "nan",
+        "inf",
+        "1e30",
+        "2014-13-01",
+        "2014-02-30",
+        "2014-01-01T24:00",
+        "2014-01-01 10:60",
+        "2014-01-01T00:00:00+99:99",
+        "2014-01-01T00:00:00+24:00",
+        "2014-01-01T00:00:00+01:60",
+    ],
 )
 def test_what_is_no_time_is_null(text):
     assert parse(text) == ([None], [False])

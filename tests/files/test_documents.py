@@ -55,7 +55,15 @@ def test_manifests_locks_and_lines(tmp_path):
     with lock(tmp_path, "fuse", "fuse"):
         (tmp_path / ".locks/fuse.lock").write_text(DEEP + "\n")
         assert holders(tmp_path) == []
-    assert parse_object(DEEP, python_literals=False) is parse_object(DEEP, python_literals=True) is None
+    for python_literals in (False, True):
+        with pytest.raises(ValueError, match=r"nested too deeply|nor a Python literal"):
+            parse_object(DEEP, python_literals=python_literals)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "a": 2}}]'])
+def test_a_key_that_is_there_twice_says_two_things(text):
+    with pytest.raises(ValueError, match="the key 'a' is there twice"):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(float("nan"), 0.0), (0.0, 0.0), (-1.0, 0.0), (1.0, float("inf"))])

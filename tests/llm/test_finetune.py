@@ -225,6 +225,41 @@ def test_checkpoints_that_a_kill_cut_short_are_passed_over(tmp_path):
     assert last_complete_checkpoint(tmp_path / "nowhere") is None
 
 
+@pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors", "trainer_state.json", COMPLETE])
+@pytest.mark.parametrize("has_one_before", [True, False])
+def test_checkpoints_that_were_damaged_are_passed_over(tmp_path, capsys, name, has_one_before):
+    given = options(checkpoint_steps=4)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole, _, _ = train(tmp_path / "a", given=given)
+    checkpoints, saved = tmp_path / "b/checkpoints", tmp_path / "saved"
+    if has_one_before:
+        with pytest.raises(Killed):
+            train(tmp_path / "b", given=given, stop_at=6)
+        shutil.copytree(checkpoints / "checkpoint-5", saved)
+    with pytest.raises(Killed):
+        train(tmp_path / "b", given=given, stop_at=10)
+    if has_one_before:
+        saved.rename(checkpoints / "checkpoint-5")
+    (checkpoints / "checkpoint-8" / name).write_bytes(b"")
+    capsys.readouterr()
+    found, steps, _ = train(tmp_path / "b", given=given)
+    assert "checkpoint-8 is damaged: the training goes on from the one before it" in capsys.readouterr().err
+    assert steps == (10 if has_one_before else 15)
+    assert_same(found, whole)
+
+
+def test_a_checkpoint_is_of_no_use_without_the_best_one(tmp_path):
+    def evaluate(figures=iter([0.3, 0.1])):
+        return {"valid_recall@10": next(figures)}
+
+    with pytest.raises(Killed):
+        train(tmp_path, given=options(best_by="valid_recall@10"), evaluate=evaluate, stop_at=11)
+    assert last_complete_checkpoint(tmp_path / "checkpoints") == tmp_path / "checkpoints/checkpoint-10"
+    (tmp_path / "checkpoints/checkpoint-5/model.safetensors").write_bytes(b"")
+    assert last_complete_checkpoint(tmp_path / "checkpoints") is None
+
+
 def test_without_resume_it_starts_anew(tmp_path):
     given = options(checkpoint_steps=4)
     whole, _, log = train(tmp_path, given=given)

@@ -389,7 +389,6 @@ def test_inputs_in_different_units_are_refused(tmp_path, capsys):
     ("name", "options", "message"),
     [
         ("log.csv", ("--eval-users", 5), "--eval-users samples users for --split last-day"),
-        ("log.csv", ("--time-unit", "s"), "--time-unit matters for --split last-day, --since"),
         ("log.csv", ("--user-column", "a", "--item-column", "a"), "name the same column 'a'"),
         ("log.txt", ("--split", "last-day"), "sequences have no times"),
         ("log.txt", ("--item-column", "x"), "sequences name no columns"),

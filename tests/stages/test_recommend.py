@@ -126,8 +126,8 @@ def test_neighbours_before_and_after_side_by_side(workdir, capsys):
         (["--item", "i1", "--compare"], 1, "run `llmi2i train-i2i --model swing --data fused -w"),
         (["--model", "bpr", "i1"], 1, "run `llmi2i train-i2i --model bpr --data real -w"),
         (["--file", "FILE/absent"], 1, "absent: no such file"),
-        (["--file", "FILE/user"], 1, "user, line 2: user 'nobody' is not in the prepared log"),
-        (["--file", "FILE/json"], 1, "json, line 1: not valid JSON"),
+        (["--file", "FILE/user"], 1, "user, line 2: 'nobody' is neither a user of the prepared log nor JSON"),
+        (["--file", "FILE/json"], 1, "json, line 1: '[\"i1\"' is neither a user of the prepared log nor JSON"),
         (["--file", "FILE/shape"], 1, 'shape, line 1: write a list of item ids, or {"user_id": ..., "items": [...]}'),
         (["--file", "FILE/blank"], 1, "blank holds no query: put a user id or a JSON list of items on each line"),
         (["--file", "FILE/binary"], 1, "binary cannot be read as text"),
@@ -145,6 +145,22 @@ def test_mistakes_get_one_line(workdir, capsys, tmp_path, arguments, status, mes
     assert message in error
     assert error.startswith("Error: ")
     assert error.count("\n") == 1
+
+
+def test_ids_and_titles_give_no_commands_to_the_terminal(tmp_path, capsys):
+    """Nor are they markup, or JSON, if that is what they look like."""
+    (tmp_path / "log.txt").write_text("".join(f"[/u{user}] \x1b[31mi1 i2 [i3] {{i4}} i5\n" for user in range(3)))
+    (tmp_path / "users").write_text("[/u1]\n")
+    assert run("prepare", tmp_path / "log.txt", "-w", tmp_path / "work") == 0
+    assert run("train-i2i", "-w", tmp_path / "work") == 0
+    capsys.readouterr()
+    assert run("recommend", "--file", tmp_path / "users", "--keep-seen", "-w", tmp_path / "work") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("[/u1]")
+    assert "\\x1b[31mi1" in shown
+    assert "[i3]" in shown
+    assert run("recommend", "\x1b[31mi9", "-w", tmp_path / "work") == 1
+    assert "\x1b" not in shown + capsys.readouterr().err
 
 
 def test_what_is_served_is_what_was_measured(workdir, capsys):
