@@ -119,8 +119,7 @@ def test_a_wrong_row_or_column_is_named(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("first", "odd", "units"), [(1_400_000_000, 1_400_000_000_000, "ms s"), (10**18, 14 * 10**14, "us ns")]
 )
-def test_a_time_that_looks_like_another_unit_is_named(tmp_path, monkeypatch, first, odd, units):
-    monkeypatch.setattr("llmi2i_cli.data.parquet.BATCH_ROWS", 2)
+def test_a_time_that_looks_like_another_unit_is_named(tmp_path, first, odd, units):
     times = [5, first, first + 10**7, 0, odd]
     pl.DataFrame({"user_id": "u", "item_id": "i", "timestamp": times}).write_parquet(tmp_path / "a.parquet")
     looks_like, before = units.split()
