@@ -73,13 +73,13 @@ def train(job, options):
     )
     copy.add_row(
         "choices/models.py",
-        """        Model("shelf", "Shelf", "what stands beside it", "llmi2i_cli.i2i.shelf:train", ShelfOptions,
-              {"step": (1, 2)}),
+        """        Model("shelf", "Shelf", "what stands beside it", "llmi2i_cli.i2i.shelf:train",
+              model_options.ShelfOptions, {"step": (1, 2)}),
 """,
         before='        Model(\n            "text",',
     )
     copy.add_row(
-        "choices/models.py",
+        "choices/model_options.py",
         '@dataclass(frozen=True)\nclass ShelfOptions:\n    step: int = option(1, "places to the right", min=1)\n\n\n',
         before="@dataclass(frozen=True)\nclass TextOptions",
     )

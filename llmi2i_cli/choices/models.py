@@ -1,7 +1,8 @@
-"""The table of item-to-item models: one row each, and the options that each is trained with.
+"""The table of item-to-item models: one row each.
 
-A further model is one file with a function `train(job, options)` (see `i2i.training`), and one row here: the command
-line, tuning, the manifests, the status, the evaluation, the export and the reference follow from it.
+A further model is one file with a function `train(job, options)` (see `i2i.training`), its options in `model_options`
+and one row here: the command line, tuning, the manifests, the status, the evaluation, the export and the reference
+follow from it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llmi2i_cli.choices import model_options
 from llmi2i_cli.choices.blends import names_of
-from llmi2i_cli.choices.options import LARGEST_SEED, as_given, check_bounds, declared, option, spelled
+from llmi2i_cli.choices.options import as_given, check_bounds, declared, spelled
 from llmi2i_cli.errors import UsageError
-
-MOST_DIMENSIONS = 1 << 16  # of a vector: more are a slip of the finger
 
 
 @dataclass(frozen=True)
@@ -74,121 +74,6 @@ class Model:
         return [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
 
 
-@dataclass(frozen=True)
-class SwingOptions:
-    """The weights and the smoothing of the literature that did best on held-out data."""
-
-    smoothing: float = option(5.0, "added to the number of items that two users share", min=0)
-    user_weight: str = option("sqrt", "one, sqrt = 1/sqrt(n), or A:B = (A + n)^-B, n a user's items")
-    max_user_items: int = option(1000, "most recent interactions used per user, 0 for all", min=0)
-    max_item_users: int = option(0, "users sampled per item, 0 for all", min=0)
-    normalise: bool = option(False, "scale the scores to at most 1 per item")
-    seed: int = option(42, "seed of the sample", min=0, max=LARGEST_SEED)
-
-
-@dataclass(frozen=True)
-class Bm25Options:
-    """implicit's."""
-
-    k1: float = option(1.2, "K1, how late repeats saturate", min=0)
-    b: float = option(0.75, "B, how far an item's popularity is normalised away", min=0, max=1)
-
-
-@dataclass(frozen=True)
-class ItemKnnOptions:
-    """As RecBole and RecTools have it: a shrinkage of some ten users holds back pairs seen once."""
-
-    shrinkage: float = option(10.0, "added to the product of the items' norms", min=0)
-
-
-@dataclass(frozen=True)
-class Rp3BetaOptions:
-    """The middle of what its paper tunes: a plain walk, popular items held back by the root of their degree."""
-
-    alpha: float = option(1.0, "power of a step's probability", min=0, max=4)
-    beta: float = option(0.5, "power of an item's degree that its scores are divided by", min=0, max=4)
-
-
-@dataclass(frozen=True)
-class EaseOptions:
-    """The middle of what its paper tunes."""
-
-    penalty: float = option(250.0, "L2 penalty, added to each item's count", min=1e-6)
-
-
-@dataclass(frozen=True)
-class BprOptions:
-    """implicit's, with the paper's 100 factors and LLM-CF's seed."""
-
-    factors: int = option(100, "factors per item", min=1, max=MOST_DIMENSIONS)
-    learning_rate: float = option(0.1, "learning rate", min=0)
-    regularization: float = option(0.01, "L2 penalty", min=0)
-    iterations: int = option(100, "passes over the log", min=1)
-    seed: int = option(2023, "seed", min=0, max=LARGEST_SEED)
-
-
-@dataclass(frozen=True)
-class YoutubeDnnOptions:
-    """LLM-CF's, with more patience: it stops two epochs after a chance dip otherwise."""
-
-    dimensions: int = option(64, "dimensions of a vector", min=1, max=MOST_DIMENSIONS)
-    negatives: int = option(128, "random negatives per target", min=1)
-    learning_rate: float = option(0.001, "learning rate", min=0)
-    weight_decay: float = option(1e-5, "L2 penalty", min=0)
-    batch_size: int = option(256, "targets per step", min=1)
-    epochs: int = option(50, "passes over the log at most", min=1)
-    patience: int = option(5, "epochs without a better validation Recall@10 before it stops", min=1)
-    seed: int = option(2023, "seed", min=0, max=LARGEST_SEED)
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """Plain TF-IDF: a title says a word once; the smallest similarity is far below what a served row holds."""
-
-    k1: float = option(0.0, "K1, how late repeats of a word saturate; 0 counts a word once", min=0)
-    b: float = option(0.75, "B, how far a text's length is normalised away", min=0, max=1)
-    idf: float = option(1.0, "power of the words' rarity, log(n / n_v)", min=0)
-    min_similarity: float = option(0.05, "smallest cosine that makes a neighbour", min=0, max=1)
-
-
-@dataclass(frozen=True)
-class VectorsOptions:
-    """Encoders' cosines lie close together: a power sets the nearest apart from the rest."""
-
-    item_vectors: str = option("", "Parquet file with item_id and a column of lists or arrays of numbers")
-    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
-
-
-@dataclass(frozen=True)
-class EmbeddingOptions:
-    """As for other vectors."""
-
-    power: float = option(4.0, "power of the cosine; higher: the first neighbours count more", min=0.1, max=64)
-
-
-@dataclass(frozen=True)
-class NextItemOptions:
-    """The middle of what did best on validation."""
-
-    power: float = option(0.5, "power of the probability; higher: the first neighbours count more", min=0.1, max=4)
-    discount: float = option(0.2, "power of an item's expected count that its scores are divided by", min=0, max=2)
-
-
-@dataclass(frozen=True)
-class BlendOptions:
-    """The two that know different things: what was bought together, and what items are."""
-
-    parts: str = option("bm25,text", "the models to blend, separated by commas")
-    weights: str = option("", "their weights, in that order; empty is 1 for each")
-
-
-@dataclass(frozen=True)
-class LlmBlendOptions(BlendOptions):
-    """Those two, and what the trained generator knows of the items' order."""
-
-    parts: str = option("bm25,text,next-item", "the models to blend, separated by commas")
-
-
 # BPR and YoutubeDNN take minutes where Swing takes seconds: few points, on what matters most.
 MODELS: Mapping[str, Model] = {
     row.name: row
@@ -198,7 +83,7 @@ MODELS: Mapping[str, Model] = {
             "Swing",
             "pairs of users that share two items",
             "llmi2i_cli.i2i.swing:train",
-            SwingOptions,
+            model_options.SwingOptions,
             {"user_weight": ("sqrt", "one"), "smoothing": (1.0, 5.0, 20.0)},
         ),
         Model(
@@ -206,7 +91,7 @@ MODELS: Mapping[str, Model] = {
             "BM25",
             "co-occurrence, popular items and long histories counting less",
             "llmi2i_cli.i2i.bm25:train",
-            Bm25Options,
+            model_options.Bm25Options,
             {"k1": (0.1, 0.3, 0.6, 1.2), "b": (0.25, 0.5, 0.75)},
         ),
         Model(
@@ -214,7 +99,7 @@ MODELS: Mapping[str, Model] = {
             "ItemKNN",
             "cosine of the items' users, with shrinkage",
             "llmi2i_cli.i2i.itemknn:train",
-            ItemKnnOptions,
+            model_options.ItemKnnOptions,
             {"shrinkage": (0.0, 3.0, 10.0, 30.0, 100.0)},
         ),
         Model(
@@ -222,7 +107,7 @@ MODELS: Mapping[str, Model] = {
             "RP3beta",
             "random walk of three steps, popular items counting less",
             "llmi2i_cli.i2i.rp3beta:train",
-            Rp3BetaOptions,
+            model_options.Rp3BetaOptions,
             {"alpha": (0.5, 1.0, 1.5), "beta": (0.2, 0.4, 0.6, 0.8)},
         ),
         Model(
@@ -230,7 +115,7 @@ MODELS: Mapping[str, Model] = {
             "EASE",
             "linear autoencoder in closed form, for up to some ten thousand items",
             "llmi2i_cli.i2i.ease:train",
-            EaseOptions,
+            model_options.EaseOptions,
             {"penalty": (10.0, 50.0, 250.0, 1000.0)},
         ),
         Model(
@@ -238,7 +123,7 @@ MODELS: Mapping[str, Model] = {
             "BPR",
             "matrix factorisation by pairwise ranking",
             "llmi2i_cli.i2i.bpr:train",
-            BprOptions,
+            model_options.BprOptions,
             {"learning_rate": (0.1, 0.2), "regularization": (0.01, 0.03)},
             dense=True,
         ),
@@ -247,7 +132,7 @@ MODELS: Mapping[str, Model] = {
             "YoutubeDNN",
             "two-tower network over the user and recent items",
             "llmi2i_cli.i2i.youtube_dnn:train",
-            YoutubeDnnOptions,
+            model_options.YoutubeDnnOptions,
             {"learning_rate": (0.001, 0.003, 0.01, 0.03)},
             ranks_by=("user-vectors", "index"),
             user_ranker="llmi2i_cli.i2i.youtube_dnn:YoutubeDNN",
@@ -258,7 +143,7 @@ MODELS: Mapping[str, Model] = {
             "Text",
             "TF-IDF cosine of the items' texts; reads no log",
             "llmi2i_cli.i2i.text:train",
-            TextOptions,
+            model_options.TextOptions,
             {"k1": (0.0, 1.2), "idf": (0.5, 1.0, 1.5)},
             reads=("texts",),
         ),
@@ -267,7 +152,7 @@ MODELS: Mapping[str, Model] = {
             "Vectors",
             "cosine of vectors that you have of the items; reads no log",
             "llmi2i_cli.i2i.vectors:train",
-            VectorsOptions,
+            model_options.VectorsOptions,
             {"power": (1.0, 2.0, 4.0, 8.0, 16.0)},
             dense=True,
             reads=("vectors",),
@@ -277,7 +162,7 @@ MODELS: Mapping[str, Model] = {
             "Embedding",
             "cosine of the items' vectors in the trained generator",
             "llmi2i_cli.i2i.embedding:train",
-            EmbeddingOptions,
+            model_options.EmbeddingOptions,
             {"power": (1.0, 2.0, 4.0, 8.0, 16.0)},
             dense=True,
             reads=("generator",),
@@ -287,7 +172,7 @@ MODELS: Mapping[str, Model] = {
             "Next item",
             "what the trained generator expects after an item",
             "llmi2i_cli.i2i.next_item:train",
-            NextItemOptions,
+            model_options.NextItemOptions,
             {"power": (0.3, 0.5, 0.7), "discount": (0.0, 0.2, 0.4)},
             reads=("generator",),
         ),
@@ -296,7 +181,7 @@ MODELS: Mapping[str, Model] = {
             "Blend",
             "a weighted sum of other models' tables",
             "llmi2i_cli.i2i.blend:train",
-            BlendOptions,
+            model_options.BlendOptions,
             reads=("parts",),
             next_points="llmi2i_cli.choices.blends:next_points",
         ),
@@ -305,7 +190,7 @@ MODELS: Mapping[str, Model] = {
             "Blend with LLM",
             "the same with a table of the trained generator among the parts",
             "llmi2i_cli.i2i.blend:train",
-            LlmBlendOptions,
+            model_options.LlmBlendOptions,
             reads=("parts",),
             next_points="llmi2i_cli.choices.blends:next_points",
         ),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.choices.blends import weights_of
-from llmi2i_cli.choices.models import BlendOptions
+from llmi2i_cli.choices.model_options import BlendOptions
 from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours

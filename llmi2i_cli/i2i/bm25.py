@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import Bm25Options
+from llmi2i_cli.choices.model_options import Bm25Options
 from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.incidence import Incidence, incidence

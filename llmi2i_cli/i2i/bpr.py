@@ -13,7 +13,7 @@ from implicit.recommender_base import ModelFitError
 from scipy.sparse import csr_matrix
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import BprOptions
+from llmi2i_cli.choices.model_options import BprOptions
 from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i.dense_neighbours import cosine_neighbours

@@ -18,7 +18,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse import csr_matrix
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import EaseOptions
+from llmi2i_cli.choices.model_options import EaseOptions
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i.dense_neighbours import largest_of_rows
 from llmi2i_cli.i2i.incidence import incidence

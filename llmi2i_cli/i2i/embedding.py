@@ -5,7 +5,7 @@ The vectors are the rows of its output layer, so that items are near which it ex
 
 from __future__ import annotations
 
-from llmi2i_cli.choices.models import EmbeddingOptions
+from llmi2i_cli.choices.model_options import EmbeddingOptions
 from llmi2i_cli.i2i.training import Job, Trained
 from llmi2i_cli.i2i.vectors import similar_vectors
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmi2i_cli.choices.models import ItemKnnOptions
+from llmi2i_cli.choices.model_options import ItemKnnOptions
 from llmi2i_cli.i2i.incidence import incidence
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.training import Job, Trained

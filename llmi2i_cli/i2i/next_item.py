@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.choices.models import NextItemOptions
+from llmi2i_cli.choices.model_options import NextItemOptions
 from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.i2i.dense_neighbours import largest_of_rows
 from llmi2i_cli.i2i.neighbours import Neighbours, tie_ranks

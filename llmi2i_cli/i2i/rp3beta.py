@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from llmi2i_cli.choices.models import Rp3BetaOptions
+from llmi2i_cli.choices.model_options import Rp3BetaOptions
 from llmi2i_cli.i2i.incidence import incidence
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.training import Job, Trained

@@ -5,7 +5,7 @@ A sparse top-K product, as BM25 of the log is, with words for users.
 
 from __future__ import annotations
 
-from llmi2i_cli.choices.models import TextOptions
+from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.tf_idf import tf_idf
 from llmi2i_cli.i2i.training import Job, Trained

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.words import split_words
-from llmi2i_cli.choices.models import TextOptions
+from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from llmi2i_cli.choices.models import VectorsOptions
+from llmi2i_cli.choices.model_options import VectorsOptions
 from llmi2i_cli.i2i.dense_neighbours import SMALLEST_POSITIVE, cosine_neighbours
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 from llmi2i_cli.i2i.training import Job, Trained

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import YoutubeDnnOptions
+from llmi2i_cli.choices.model_options import YoutubeDnnOptions
 from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import ArtifactError, ModelError
 from llmi2i_cli.files.atomic import replacing

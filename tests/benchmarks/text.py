@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sparse_dot_topn import sp_matmul_topn
 
-from llmi2i_cli.choices.models import TextOptions
+from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.sparse_products import best_products
 from llmi2i_cli.i2i.tf_idf import tf_idf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmi2i_cli.choices.models import EaseOptions
+from llmi2i_cli.choices.model_options import EaseOptions
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i import ease
 from llmi2i_cli.i2i.training import Job

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import ItemKnnOptions
+from llmi2i_cli.choices.model_options import ItemKnnOptions
 from llmi2i_cli.i2i.itemknn import train
 from llmi2i_cli.i2i.training import Job
 

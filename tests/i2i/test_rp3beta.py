@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llmi2i_cli.choices.models import Rp3BetaOptions
+from llmi2i_cli.choices.model_options import Rp3BetaOptions
 from llmi2i_cli.i2i.rp3beta import train
 from llmi2i_cli.i2i.training import Job
 from tests.i2i.test_itemknn import random_log

@@ -7,7 +7,7 @@ import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.words import split_words
-from llmi2i_cli.choices.models import TextOptions
+from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i.text import train
 from llmi2i_cli.i2i.training import Job
 

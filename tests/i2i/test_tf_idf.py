@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import TextOptions
+from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i import text
 from llmi2i_cli.i2i.pair_products import PairProducts
 from llmi2i_cli.i2i.tf_idf import tf_idf

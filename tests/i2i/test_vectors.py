@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
-from llmi2i_cli.choices.models import EmbeddingOptions, VectorsOptions
+from llmi2i_cli.choices.model_options import EmbeddingOptions, VectorsOptions
 from llmi2i_cli.i2i import embedding, vectors
 from llmi2i_cli.i2i.neighbours import tie_ranks
 from llmi2i_cli.i2i.training import Job
