@@ -244,7 +244,7 @@ def test_the_manifest_names_the_choices_by_their_contents(work, serve):
     ("folder", "mark"),
     [
         ("prepare", "manifest.json"),
-        ("sft-gen", ".partial-*/checkpoints/checkpoint-*/complete"),
+        ("sft-gen", ".partial-*/checkpoints/checkpoint-*/complete.json"),
         ("sft-disc", ".partial-*/held-back/model/config.json"),
         ("fuse", "manifest.json"),
     ],

@@ -39,7 +39,7 @@ def test_killed_and_started_again_they_end_with_the_same_bytes(prepared, tmp_pat
     manifest = json.loads(whole.stdout)  # printed once
     folder = tmp_path / "killed/sft-gen"
     torchrun_and_kill(
-        folder, ".partial-*/checkpoints/checkpoint-8/complete", "llmi2i_cli", *command, "-w", tmp_path / "killed"
+        folder, ".partial-*/checkpoints/checkpoint-8/complete.json", "llmi2i_cli", *command, "-w", tmp_path / "killed"
     )
     resumed = torchrun("llmi2i_cli", *command, "-w", tmp_path / "killed", "--json")
     assert (resumed.returncode, resumed.stderr) == (0, whole.stderr)

@@ -11,7 +11,7 @@ import pytest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories, read_user_ids
 from llmi2i_cli.choices.blends import weights_of
-from llmi2i_cli.choices.models import MODELS
+from llmi2i_cli.choices.models import MODELS, parts_of, sources_of
 from llmi2i_cli.evaluation.validation import best_lookup, read_held_out, recall_by_lookup
 from llmi2i_cli.i2i import training
 from llmi2i_cli.i2i.blend import blend_neighbours
@@ -182,10 +182,10 @@ def test_the_test_split_has_no_say(tmp_path, model):
             as_own(workdir, "prepare/interactions.parquet")
             other = pl.when(split="test").then(pl.lit("i0")).otherwise("item_id").alias("item_id")
             pl.read_parquet(path).with_columns(other).write_parquet(path)
-        for part in ("bm25", "text") if model == "blend" else ():
-            assert run("train-i2i", "--model", part, "-w", workdir) == 0
-        if "generator" in MODELS[model].reads:
+        if "generator" in sources_of(model):
             assert run("sft-gen", "--epochs", 1, "-w", workdir) == 0
+        for part, _ in parts_of(model, MODELS[model].complete({}), "real"):
+            assert run("train-i2i", "--model", part, "-w", workdir) == 0
         given = ("--item-vectors", write_vectors(tmp_path)) if "vectors" in MODELS[model].reads else ()
         assert run("train-i2i", "--model", model, "--tune", *QUICK.get(model, []), *given, "-w", workdir) == 0
         artifacts.append({p.name: p.read_bytes() for p in (workdir / "i2i").glob(f"{model}-real.*[!n]")})
