@@ -13,5 +13,6 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
-# A process a core, at most four: each makes the shared work directories for itself.
+# A process per core, at most four: each makes the shared work directories for itself. So PyTorch gets one thread in each.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 python -m pytest -n auto --maxprocesses 4 --dist worksteal "$@"

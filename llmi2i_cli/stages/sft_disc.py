@@ -145,7 +145,11 @@ def _held_back_generator(options: GeneratorOptions, log: PreparedLog, run: Stage
         past = replace(log, histories=hold_back_last(log.histories)[0])
         with run.progress_bar("Training the held-back generator") as bar:
             train_generator(options, past, TrainingPlace(making, resume, bar.update))
-        from_first(lambda: making.replace(done))
+
+        def keep() -> None:
+            making.replace(done)
+
+        from_first(keep)
     from_first(lambda: shutil.rmtree(done / "checkpoints", ignore_errors=True))
     return done / "model"
 
