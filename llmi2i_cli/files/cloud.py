@@ -17,26 +17,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from llmi2i_cli.choices.formats import FORMATS
 from llmi2i_cli.errors import InputError, UsageError
+from llmi2i_cli.files.source import Source
 
 SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "file")
 RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
 BUFFER_BYTES = 8 * 2**20  # of an object, per request
 
 
-class Stat(NamedTuple):
-    """What `os.stat_result` calls size and time."""
-
-    st_size: int
-    st_mtime_ns: int
-
-
 @dataclass(frozen=True)
-class CloudObject:
+class CloudObject(Source):
     """An object as it was listed.
 
     Attributes
@@ -56,39 +50,11 @@ class CloudObject:
     def _path(self) -> PurePosixPath:
         return PurePosixPath(self.url.partition("://")[2])
 
-    @property
-    def name(self) -> str:
-        return self._path.name
-
-    @property
-    def stem(self) -> str:
-        return self._path.stem
-
-    @property
-    def suffix(self) -> str:
-        return self._path.suffix
-
-    @property
-    def parent(self) -> PurePosixPath:
-        return self._path.parent
-
-    def with_suffix(self, suffix: str) -> PurePosixPath:
-        return self._path.with_suffix(suffix)
-
-    def exists(self) -> bool:
-        return True
-
     def is_file(self) -> bool:
         return True
 
     def is_dir(self) -> bool:
         return False
-
-    def resolve(self) -> CloudObject:
-        return self
-
-    def stat(self) -> Stat:
-        return Stat(self.size, self.mtime_ns)
 
     def open(self, mode: str) -> BinaryIO:
         """Its bytes, read in parts as they are needed. OSError when that fails."""

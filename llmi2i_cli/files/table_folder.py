@@ -9,11 +9,12 @@ from typing import NoReturn
 
 from llmi2i_cli.choices.formats import FORMATS, InputFormat
 from llmi2i_cli.errors import InputError
-from llmi2i_cli.files.cloud import CloudObject, Stat, is_url, list_below
+from llmi2i_cli.files.cloud import CloudObject, is_url, list_below
+from llmi2i_cli.files.source import Source
 
 
 @dataclass(frozen=True)
-class TableFolder:
+class TableFolder(Source):
     """Such a folder, on the disk or in a cloud's store, as far as inputs are asked.
 
     Attributes
@@ -38,40 +39,12 @@ class TableFolder:
     def _path(self) -> Path:
         return Path(self.path.partition("://")[2] if is_url(self.path) else self.path)
 
-    @property
-    def name(self) -> str:
-        return self._path.name
-
-    @property
-    def stem(self) -> str:
-        return self._path.stem
-
-    @property
-    def suffix(self) -> str:
-        return self._path.suffix
-
-    @property
-    def parent(self) -> Path:
-        return self._path.parent
-
-    def with_suffix(self, suffix: str) -> Path:
-        return self._path.with_suffix(suffix)
-
-    def exists(self) -> bool:
-        return True
-
     def is_file(self) -> bool:
         return False
 
     def open(self, mode: str) -> NoReturn:
         """It has no bytes of its own."""
         raise InputError(f"{self.path} is a table of {self.form.name}, and no file: leave out --format")
-
-    def resolve(self) -> TableFolder:
-        return self
-
-    def stat(self) -> Stat:
-        return Stat(self.size, self.mtime_ns)
 
 
 def table_folder_at(path: str) -> TableFolder | None:
