@@ -9,7 +9,7 @@ there.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,6 @@ class Discriminator:
     max_length: int
 
 
-@torch.no_grad()
 def judge(
     discriminator: Discriminator,
     users: NDArray[np.int64],
@@ -55,40 +54,11 @@ def judge(
     candidates: NDArray[np.int32],
     tokens: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """log P(Yes) - log P(No) of every candidate, float32 (C,).
-
-    Parameters
-    ----------
-    users : int64 (P,), for their profiles
-    contexts : histories, a row for each of `users`
-    candidate_ptr, candidates, tokens : as in `positions.Positions`; tokens int32 (C, n_features)
-    """
-    device = next(discriminator.model.parameters()).device
-
-    def answer(rows: PackedRows) -> torch.Tensor:
-        return discriminator.model.log_odds(**{name: value.to(device) for name, value in vars(rows).items()})
-
-    found = [np.zeros(0, np.float32)]
-    sequences = _sequences(discriminator, users, contexts, candidate_ptr, candidates, tokens)
-    while some := list(itertools.islice(sequences, BLOCK_USERS)):
-        found.append(ask(some, discriminator.pad_token, answer).cpu().numpy())
-    return np.concatenate(found)
+    """log P(Yes) - log P(No) of every candidate, float32 (C,); the parameters are those of `questions_about`."""
+    return answers(discriminator, questions_about(discriminator, users, contexts, candidate_ptr, candidates, tokens))
 
 
-def judge_digests(
-    discriminator: Discriminator,
-    users: NDArray[np.int64],
-    contexts: Histories,
-    candidate_ptr: NDArray[np.int64],
-    candidates: NDArray[np.int32],
-    tokens: NDArray[np.int32],
-) -> NDArray[np.uint64]:
-    """What tells the questions of `judge` about each of `users` apart, uint64 (P,)."""
-    sequences = _sequences(discriminator, users, contexts, candidate_ptr, candidates, tokens)
-    return np.array([question_digest([each.tokens, each.groups, each.evidence]) for each in sequences], np.uint64)
-
-
-def _sequences(
+def questions_about(
     discriminator: Discriminator,
     users: NDArray[np.int64],
     contexts: Histories,
@@ -96,6 +66,14 @@ def _sequences(
     candidates: NDArray[np.int32],
     tokens: NDArray[np.int32],
 ) -> Iterator[TokenSequence]:
+    """The prompt of each of `users`, about all of the user's candidates.
+
+    Parameters
+    ----------
+    users : int64 (P,), for their profiles
+    contexts : histories, a row for each of `users`
+    candidate_ptr, candidates, tokens : as in `positions.Positions`; tokens int32 (C, n_features)
+    """
     for p, user in enumerate(users.tolist()):
         rows = slice(int(candidate_ptr[p]), int(candidate_ptr[p + 1]))
         yield discriminator_sequence(
@@ -106,6 +84,25 @@ def _sequences(
             tokens[rows],
             discriminator.max_length,
         )
+
+
+@torch.no_grad()
+def answers(discriminator: Discriminator, questions: Iterable[TokenSequence]) -> NDArray[np.float32]:
+    """log P(Yes) - log P(No) of every candidate of the `questions`, in their order, float32."""
+    device = next(discriminator.model.parameters()).device
+
+    def answer(rows: PackedRows) -> torch.Tensor:
+        return discriminator.model.log_odds(**{name: value.to(device) for name, value in vars(rows).items()})
+
+    found, questions = [np.zeros(0, np.float32)], iter(questions)
+    while some := list(itertools.islice(questions, BLOCK_USERS)):
+        found.append(ask(some, discriminator.pad_token, answer).cpu().numpy())
+    return np.concatenate(found)
+
+
+def digests_of(questions: Iterable[TokenSequence]) -> NDArray[np.uint64]:
+    """What tells questions apart, uint64, one each."""
+    return np.array([question_digest([each.tokens, each.groups, each.evidence]) for each in questions], np.uint64)
 
 
 def judge_positions(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> NDArray[np.float32]:

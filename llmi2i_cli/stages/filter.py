@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ class _Judge:
         from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.artifacts.indices import with_index
         from llmi2i_cli.artifacts.schemas import collect_artifact
-        from llmi2i_cli.llm.judge import judge, judge_digests
+        from llmi2i_cli.llm.judge import answers, digests_of, questions_about
 
         bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
         start, end = self._row_ptr[bounds]
@@ -153,22 +154,21 @@ class _Judge:
         items = indexed["item_id_index"].to_numpy().astype(np.int32)
         starts = np.flatnonzero(np.diff(row_users, prepend=-1))
         users, ptr = row_users[starts], np.append(starts, len(row_users))
-        lengths = np.diff(ptr)
-        position = np.repeat(np.arange(len(users)), lengths)
+        position = np.repeat(np.arange(len(users)), np.diff(ptr))
         contexts = self.histories.take(users)
         rows = CandidateRows(
             contexts, position, row_users, items, frame["logprob"].to_numpy(), frame["rank"].to_numpy()
         )
         tokens = self.buckets.tokens(self.evidence.features(rows))
-        questions = judge_digests(self.discriminator, users, contexts, ptr, items, tokens)
-        same = self.earlier.have(users, questions)
+        questions = list(questions_about(self.discriminator, users, contexts, ptr, items, tokens))
+        digests = digests_of(questions)
+        same = self.earlier.have(users, digests)
         row_is_same = same[position]
         confidence = np.empty(len(items), np.float32)
         confidence[row_is_same] = self.earlier.rows(users[same])["confidence"].to_numpy()
-        new_ptr = np.concatenate([[0], np.cumsum(lengths[~same])])
-        asked = (users[~same], contexts.take(np.flatnonzero(~same)), new_ptr, items[~row_is_same], tokens[~row_is_same])
-        confidence[~row_is_same] = self.calibration.confidence(judge(self.discriminator, *asked))
-        return frame.with_columns(*self._verdicts(confidence), pl.Series("question", questions[position]))
+        odds = answers(self.discriminator, list(compress(questions, ~same)))
+        confidence[~row_is_same] = self.calibration.confidence(odds)
+        return frame.with_columns(*self._verdicts(confidence), pl.Series("question", digests[position]))
 
     def real_of_block(self, block: int) -> pl.DataFrame:
         """Scored train interactions of the block's users: each judged from the user's others nearest to it.

@@ -50,7 +50,7 @@ def asked_with(workdir):
     return {user: (row[-10:], set(row)) for user, row in items.items()}
 
 
-def counted(monkeypatch, module, name, who):
+def counted(monkeypatch, module, name):
     asked = []
     original = getattr(module, name)
 
@@ -77,8 +77,8 @@ def test_who_is_asked_the_same_keeps_the_rows_and_the_bytes_are_those_of_a_run_f
         assert run(stage, *options, "-w", scratch) == 0
         assert manifest(scratch, stage)["users_kept"] == 0
     n_users = manifest(scratch, "synthesize")["users"]
-    proposed = counted(monkeypatch, generate, "rank_block", "users")
-    judged = counted(monkeypatch, judge, "judge", "users")
+    proposed = counted(monkeypatch, generate, "rank_block")
+    judged = counted(monkeypatch, judge, "answers")
     capsys.readouterr()
     assert run("synthesize", *OPTIONS["synthesize"], "-w", workdir) == 0
     kept = manifest(workdir, "synthesize")["users_kept"]
@@ -94,7 +94,7 @@ def test_who_is_asked_the_same_keeps_the_rows_and_the_bytes_are_those_of_a_run_f
 
 
 def test_another_threshold_asks_nobody_again(workdir, tmp_path, monkeypatch):
-    judged = counted(monkeypatch, judge, "judge", "users")
+    judged = counted(monkeypatch, judge, "answers")
     assert run("filter", "--min-confidence", 0.9, "-w", workdir) == 0
     assert judged == []
     found = pl.read_parquet(workdir / "filter/scored.parquet")
@@ -104,7 +104,7 @@ def test_another_threshold_asks_nobody_again(workdir, tmp_path, monkeypatch):
 @pytest.mark.parametrize("how", ["force", "another-number", "another-model", "changed-table"])
 def test_all_are_asked_again(workdir, monkeypatch, how):
     n_users = manifest(workdir, "synthesize")["users"]
-    proposed = counted(monkeypatch, generate, "rank_block", "users")
+    proposed = counted(monkeypatch, generate, "rank_block")
     options = list(OPTIONS["synthesize"])
     if how == "force":
         options.append("--force")
