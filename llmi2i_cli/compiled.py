@@ -13,15 +13,16 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 def compiled(**options: Any) -> Callable[[Kernel], Kernel]:
     """`numba.njit` with these options, cached beside the module, else in the user's cache.
 
+    Kernels release the GIL: other threads work, and the one that shows others that this process lives is heard.
     Where neither can be written to (a container's read-only file system), each process compiles for itself. A cache is
     code that is run, so no place that others may write to, such as the temporary directory, will do.
     """
 
     def decorate(function: Kernel) -> Kernel:
         try:
-            kernel: Kernel = njit(cache=True, **options)(function)
+            kernel: Kernel = njit(cache=True, nogil=True, **options)(function)
         except RuntimeError:  # "cannot cache function"
-            kernel = njit(**options)(function)
+            kernel = njit(nogil=True, **options)(function)
         return kernel
 
     return decorate

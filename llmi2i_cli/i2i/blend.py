@@ -47,7 +47,7 @@ def scale_of(part: Neighbours) -> float:
     return float(highest[highest > 0].mean()) if (highest > 0).any() else 1.0
 
 
-@compiled(nogil=True)
+@compiled()
 def _sum_rows(first_item: int, last_item: int, ids: NDArray[np.int32], scores: NDArray[np.float64], rows: Rows) -> None:
     """Sum what the parts say of the neighbours of first_item .. last_item - 1 and write the best."""
     totals = np.zeros(len(ids), np.float64)

@@ -38,7 +38,7 @@ class PairProducts:
         return products.astype(np.float32)
 
 
-@compiled(nogil=True)
+@compiled()
 def _products_of_pairs(
     log: Incidence,
     weights: NDArray[np.float64],

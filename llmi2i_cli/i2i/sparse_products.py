@@ -94,7 +94,7 @@ def _frequent_users(log: Incidence, weights: NDArray[np.float64]) -> NDArray[np.
     return frequent
 
 
-@compiled(nogil=True)
+@compiled()
 def _rank_rows(first_item: int, last_item: int, vectors: _Vectors, smallest: float, rows: Rows) -> None:
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
     log, weights = vectors.log, vectors.weights

@@ -66,7 +66,7 @@ def heavy_items(log: Incidence) -> NDArray[np.uint64]:
     return heavy
 
 
-@compiled(nogil=True)
+@compiled()
 def rank_rows(
     first_item: int,
     last_item: int,

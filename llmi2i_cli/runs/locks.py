@@ -1,80 +1,96 @@
-"""Locks between processes that share a work directory; the kernel frees them when their process dies.
+"""Locks between processes that share a work directory, on one machine or on many.
 
-A lock is an exclusive flock of ``.locks/<name>.lock``. The first line of that file is JSON: what the holder works on,
-who it is, since when, and how far it has come. One write puts a new line over the old one, so that readers do not find
-the file empty; what a longer line has left behind the first one means nothing.
+A lock is a file ``.locks/<name>.lock``. Whoever makes it holds it: it is written under a name of its own and then
+linked to that one, which succeeds for one process alone, on a file server (NFS) as well, where flock is not to be
+relied on. The first line of the file is JSON: what the holder works on, who it is, since when, and how far it has come.
+One write puts a new line over the old one, so that readers do not find the file empty; what a longer line has left
+behind the first one means nothing. A thread touches the file as long as the holder lives (see `owners`).
 
-`holders` looks at the locks and must be in nobody's way. It asks for a shared lock, which nobody gets while a process
-holds the exclusive one, and lets go of it at once. Whoever wants the lock in that very moment is refused, too, but can
-tell a look from a holder: with a look, and only with that, a shared lock is to be had. It then tries again.
+What a dead process has left is removed by the next one that wants the lock, under a lock of its own that is named after
+the dead one: nobody who has looked earlier can remove what was made since.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
+import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from llmi2i_cli.errors import WorkdirError
 from llmi2i_cli.files.documents import parse_json
+from llmi2i_cli.runs.owners import BEAT_SECONDS, SILENT_SECONDS, is_dead, this_process
 
 NOBODY: Mapping[str, Any] = {}
+FOR_PROCESSES = ("machine", "process", "token")  # what holders tell for the sake of others that want the lock
+LONGEST_PAUSE_SECONDS = 1.0  # between two tries of one that waits
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class HeldLock:
     """A lock that this process holds, and the line about it that others read."""
 
-    def __init__(self, handle: TextIO, about: Mapping[str, Any]) -> None:
-        self._handle = handle
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._about = {**about, "pid": os.getpid(), "host": os.uname().nodename, "started_at": now}
-        self.tell()
+    def __init__(self, path: Path, line: Mapping[str, Any]) -> None:
+        self._path, self._line = path, line
+        self._handle = path.open("r+b")
+        self._end = threading.Event()
+        self._beat = threading.Thread(target=self._give_signs_of_life, name=f"lock {path.name}", daemon=True)
+        self._beat.start()
 
     def tell(self, **progress: Any) -> None:
-        """Say how far the work has come; what was told before no longer counts."""
-        os.pwrite(self._handle.fileno(), (json.dumps({**self._about, **progress}) + "\n").encode(), 0)
+        """Say how far the work has come; what was told before no longer counts. WorkdirError as `check`."""
+        self.check()
+        os.pwrite(self._handle.fileno(), _as_line({**self._line, **progress}), 0)
+
+    def check(self) -> None:
+        """WorkdirError if the lock is no longer this process's.
+
+        A process that was suspended for long is dead to other machines, and may find another one in its place.
+        """
+        if not self._is_ours():
+            raise WorkdirError(
+                f"{self._path} is no longer this process's lock: it was removed, or another process took it over after "
+                f"{SILENT_SECONDS:.0f} seconds without a sign of life; run the same command again"
+            )
+
+    def release(self) -> None:
+        self._end.set()
+        self._beat.join()
+        self._handle.close()  # first: a file server keeps what is open under another name
+        if self._is_ours():
+            self._path.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        found = _look(self._path)
+        return found is not None and found[0].get("token") == self._line["token"]
+
+    def _give_signs_of_life(self) -> None:
+        while not self._end.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):  # the server is away: the next one may get through
+                os.utime(self._handle.fileno())
 
 
 @contextlib.contextmanager
 def lock(
     workdir: Path, name: str, busy: str, *, wait: bool = False, about: Mapping[str, Any] = NOBODY
 ) -> Iterator[HeldLock]:
-    """Hold ``.locks/<name>.lock`` until the end of the block; the kernel frees it when the process dies.
+    """Hold ``.locks/<name>.lock`` until the end of the block; a process that dies holds nothing any more.
 
     When another process holds it, `wait` for it or raise WorkdirError naming it. `about` tells others what it is for.
     """
     folder = workdir / ".locks"
-    path = folder / f"{name}.lock"
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            path.touch()
-            handle = path.open("r+", encoding="utf-8")
-        except FileNotFoundError:  # another process let go of its lock just now and took file or folder away
-            continue
-        if wait:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        elif not _take(handle):
-            owner = _first_line(handle).get("pid", "?")
-            handle.close()
-            raise WorkdirError(
-                f"another process (pid {owner}) is running {busy} in {workdir}: wait for it, or use another --workdir"
-            )
-        # The former holder unlinks its file when it ends: a lock on that orphan protects nothing, so look again.
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(handle.fileno()).st_ino:
-                break
-        handle.close()
+    held = _take(folder / f"{name}.lock", f"{busy} in {workdir}", wait, about)
     try:
-        yield HeldLock(handle, about)
+        yield held
     finally:
-        path.unlink(missing_ok=True)
-        handle.close()
+        held.release()
+        _sweep(folder)
         with contextlib.suppress(OSError):
             folder.rmdir()
 
@@ -83,41 +99,110 @@ def holders(workdir: Path) -> list[dict[str, Any]]:
     """What the processes that hold a lock in `workdir` tell, by the names of the locks; disturbs none of them.
 
     Each has the keys ``pid``, ``host``, ``started_at`` (UTC), those of its `about`, and of its last `HeldLock.tell`.
-    One that has taken its lock but said nothing yet is left out, and so is what a killed process has left.
+    What cannot be read is left out, and so is what a dead process has left.
     """
+    told = []
+    for path in _files_of(workdir / ".locks"):
+        with contextlib.suppress(OSError):
+            found = _look(path) if path.suffix == ".lock" else None
+            if found and found[0] and not is_dead(*found, path.parent):
+                told.append({key: value for key, value in found[0].items() if key not in FOR_PROCESSES})
+    return told
+
+
+def _take(path: Path, busy: str, wait: bool, about: Mapping[str, Any] = NOBODY) -> HeldLock:
+    line = {**about, **this_process(), "token": secrets.token_hex(8)}
+    pause = 0.01
+    while True:
+        if _make(path, line):
+            return HeldLock(path, line)
+        found = _look(path)
+        if found is None:
+            continue
+        if is_dead(*found, path.parent):
+            _remove(path, found[0])
+            continue
+        if not wait:
+            raise WorkdirError(
+                f"another process ({_name(found[0])}) is running {busy}: wait for it, or use another --workdir"
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _make(path: Path, line: Mapping[str, Any]) -> bool:
+    """Make the lock, if there is none: whole, in one step."""
+    candidate = path.with_name(f".{path.stem}.{line['token']}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        paths = sorted(path for path in (workdir / ".locks").iterdir() if path.suffix == ".lock")
+        candidate.write_bytes(_as_line(line))
+        with contextlib.suppress(FileExistsError):
+            os.link(candidate, path)
+        return candidate.stat().st_nlink == 2  # so it is, even if the file server's answer was lost
+    except FileNotFoundError:  # another process let go of its lock just now and took the folder away
+        return False
+    except OSError as error:
+        if error.errno in NO_LINKS:
+            raise WorkdirError(
+                f"{path.parent}: the file system has no hard links, which locks need: use another --workdir"
+            ) from error
+        raise
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def _remove(path: Path, dead: Mapping[str, Any]) -> None:
+    """Remove the lock of a dead process, unless somebody else has by now."""
+    token = dead.get("token", "unreadable")
+    guard = _take(path.with_name(f"{path.stem}.{token}.lock"), "a takeover", wait=True)
+    try:
+        if (found := _look(path)) and found[0].get("token", "unreadable") == token:
+            path.unlink(missing_ok=True)
+    finally:
+        guard.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for path in _files_of(folder):
+        if (found := _look(path)) and is_dead(*found, folder):
+            if path.suffix == ".lock":
+                _remove(path, found[0])
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
     except OSError:  # no folder, so nobody holds anything
         return []
-    found = []
-    for path in paths:
-        with contextlib.suppress(OSError), path.open(encoding="utf-8") as handle:
-            if not _try(handle, fcntl.LOCK_SH) and (told := _first_line(handle)):
-                found.append(told)
-    return found
 
 
-def _take(handle: TextIO) -> bool:
-    """Take the lock unless a process holds it; one that only looks (`holders`) is gone in a moment."""
-    while not _try(handle, fcntl.LOCK_EX):
-        if not _try(handle, fcntl.LOCK_SH):
-            return False
-    return True
+def _look(path: Path) -> tuple[dict[str, Any], float] | None:
+    """What the holder of a lock tells, and when it last touched it; None when there is no lock.
 
-
-def _try(handle: TextIO, operation: int) -> bool:
+    Opening a file asks a file server for its contents and times as they are now.
+    """
     try:
-        fcntl.flock(handle, operation | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _first_line(handle: TextIO) -> dict[str, Any]:
-    """What the holder has told; nothing, if it has not yet or is just telling it."""
-    handle.seek(0)
+        with path.open("rb") as handle:
+            line, touched = handle.readline(), os.fstat(handle.fileno()).st_mtime
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE):
+            return None
+        raise
     try:
-        told = parse_json(handle.readline())
+        told = parse_json(line.decode())
     except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
+        told = None
+    return (told if isinstance(told, dict) else {}), touched
+
+
+def _as_line(told: Mapping[str, Any]) -> bytes:
+    return (json.dumps(told) + "\n").encode()
+
+
+def _name(told: Mapping[str, Any]) -> str:
+    host = told.get("host")
+    elsewhere = f" on {host}" if host and host != os.uname().nodename else ""
+    return f"pid {told.get('pid', '?')}{elsewhere}"

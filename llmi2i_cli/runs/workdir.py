@@ -108,6 +108,8 @@ class StageRun:
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         with self.publishing():
+            if self._lock:
+                self._lock.check()
             pending = self.partial / "manifest.json"
             write_json(pending, manifest)
             for name in described:  # libraries may keep what they write to the owner; here the umask decides

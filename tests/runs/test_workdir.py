@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import subprocess
@@ -18,7 +17,6 @@ from llmi2i_cli.files import atomic
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs import manifests
 from llmi2i_cli.runs import workdir as module
-from llmi2i_cli.runs.locks import holders
 from llmi2i_cli.runs.manifests import input_changes, output_changes, read_manifest, verify
 from llmi2i_cli.runs.pipeline import PREPARED, STAGES, producer_of, require
 from llmi2i_cli.runs.workdir import shard_label, stage_run
@@ -547,21 +545,15 @@ def test_a_second_process_is_refused_in_one_line_and_a_killed_one_frees_the_stag
     assert fuse(work)
 
 
-def test_a_lock_that_vanishes_while_it_is_taken_is_taken_anew(work, monkeypatch):
-    """The former holder removes its file between our opening and locking it: a lock on the orphan would not count."""
-    flock = fcntl.flock
-    orphans: list[str] = []
-
-    def flock_after_the_holder_left(handle, operation):
-        flock(handle, operation)
-        if not orphans:
-            orphans.append(handle.name)
-            Path(handle.name).unlink()
-
-    monkeypatch.setattr(fcntl, "flock", flock_after_the_holder_left)
-    with stage_run(work, "fuse", options={}):
-        assert [told["pid"] for told in holders(work)] == [os.getpid()]
-    assert orphans
+def test_a_run_whose_lock_was_taken_over_publishes_nothing(work):
+    with (
+        pytest.raises(WorkdirError, match="is no longer this process's lock"),
+        stage_run(work, "fuse", options={}) as run,
+    ):
+        run.output("interactions.parquet").write_text("late")
+        (work / ".locks/fuse.lock").unlink()
+        run.publish()
+    assert only_fused(work) == [f"fuse/{run.partial.name}/interactions.parquet"]
 
 
 def test_shards_are_numbered_from_one():
