@@ -15,8 +15,7 @@ import torch
 
 from llmi2i_cli.llm.packing import PackedRows, TokenSequence, in_rows_of_their_own
 
-TOKENS_AT_ONCE = 1 << 12  # of a batch, padding included: what a cache holds
-MOST_ROWS = 256
+TOKENS_AT_ONCE = 1 << 10  # of a batch, padding included; with more, more of a last batch would be empty
 
 
 def row_length_of(n_tokens: int) -> int:
@@ -40,7 +39,7 @@ def ask(
     found: list[torch.Tensor | None] = [None] * len(sequences)
     for row_length in np.unique(lengths).tolist():
         places = np.flatnonzero(lengths == row_length).tolist()
-        n_rows = max(1, min(MOST_ROWS, TOKENS_AT_ONCE // row_length))
+        n_rows = max(1, TOKENS_AT_ONCE // row_length)
         for start in range(0, len(places), n_rows):
             chosen = places[start : start + n_rows]
             batch = [sequences[place] for place in chosen]

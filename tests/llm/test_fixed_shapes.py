@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from llmi2i_cli.llm.bases import load_base
-from llmi2i_cli.llm.fixed_shapes import MOST_ROWS, TOKENS_AT_ONCE, ask, row_length_of
+from llmi2i_cli.llm.fixed_shapes import TOKENS_AT_ONCE, ask, row_length_of
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_block, states_after
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import TokenSequence
@@ -46,8 +46,8 @@ def test_batches_have_the_shape_of_their_row_length_alone():
     found = ask(sequences, 0, answer)
     assert found.tolist() == [number for number in range(len(lengths)) for _ in range(2)]
     assert {length: rows for rows, length in shapes} == {
-        8: MOST_ROWS,
-        16: MOST_ROWS,
+        8: TOKENS_AT_ONCE // 8,
+        16: TOKENS_AT_ONCE // 16,
         24: TOKENS_AT_ONCE // 24,
         768: TOKENS_AT_ONCE // 768,
         5120: 1,
