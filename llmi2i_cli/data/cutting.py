@@ -46,4 +46,4 @@ def cut_logs(
     if len(latest) > 1:
         (unit, file), (other_unit, other) = list(example.items())[:2]
         raise InputError(f"{file.path} has times in {unit}, {other.path} in {other_unit}: convert one of them")
-    return next((Clock(*found) for found in latest.items()), None)
+    return next((Clock(*found, is_told=asked != "auto") for found in latest.items()), None)

@@ -21,13 +21,15 @@ def split_none(log: pl.DataFrame) -> pl.DataFrame:
 def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
     """Each user's last interaction is test, the one before it valid; users with nothing before these are all train.
 
-    Where a column is_target tells which interactions may be held out, it is the last two of these. What lies between
-    them, and behind, is test as well: `only_targets` leaves it out.
+    Where a column is_target tells which interactions may be held out, it is the last two of these, or the only one.
+    What lies between them, and behind, is test as well: `only_targets` leaves it out.
     """
     target = pl.col("is_target") if "is_target" in log.columns else pl.repeat(True, pl.len())
     still_to_come = target.cast(pl.Int64).cum_sum(reverse=True).over("user_id")  # targets, this one counted
-    of_test, is_valid = still_to_come <= 1, (still_to_come == 2) & target
-    split = pl.when(of_test).then(pl.lit("test")).when(is_valid).then(pl.lit("valid")).otherwise(pl.lit("train"))
+    is_held_out = target & (still_to_come <= 2)
+    is_train = is_held_out.cast(pl.Int64).cum_sum().over("user_id") == 0
+    is_valid = is_held_out & (still_to_come == 2)
+    split = pl.when(is_train).then(pl.lit("train")).when(is_valid).then(pl.lit("valid")).otherwise(pl.lit("test"))
     has_train = (pl.col("split") == "train").any().over("user_id")
     return log.with_columns(split=split).with_columns(split=pl.when(has_train).then("split").otherwise(pl.lit("train")))
 

@@ -40,6 +40,7 @@ def _scheme(log: BucketedLog, options: SplitOptions, clock: Clock | None) -> Ass
     if options.split == "leave-last-two":
         return leave_last_two
     assert clock is not None  # formats without times were refused
+    clock.require_moments()
     return LastDay.of(max(_latest(log)), clock.unit).split
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from llmi2i_cli.choices.preparation import Unit
+from llmi2i_cli.errors import InputError
 
 TICKS_PER_DAY: dict[Unit, int] = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
@@ -20,12 +21,24 @@ _ISO = (
 )
 
 
+DATES_AS_NUMBERS = (1900_01_01, 2100_12_31)
+
+
 @dataclass(frozen=True)
 class Clock:
-    """What the times of a log count since 1970, and the latest of them."""
+    """What the times of a log count since 1970, the latest of them, and whether the user says what they count."""
 
     unit: Unit
     latest: int
+    is_told: bool = False
+
+    def require_moments(self) -> None:
+        """InputError for dates written as numbers (20260131): in their order, but no moments to count days between."""
+        if not self.is_told and DATES_AS_NUMBERS[0] <= self.latest <= DATES_AS_NUMBERS[1]:
+            raise InputError(
+                f"the times look like dates written as numbers, the latest is {self.latest}: write them as 2026-01-31, "
+                "or say with --time-unit what they count since 1970"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Self
 
 import polars as pl
 
-from llmi2i_cli.choices.preparation import CleanOptions, Unit
+from llmi2i_cli.choices.preparation import CleanOptions
 from llmi2i_cli.data.times import TICKS_PER_DAY, Clock, parse_times
 from llmi2i_cli.errors import InputError, UsageError
 
@@ -22,11 +22,17 @@ class Window:
 
     @classmethod
     def of(cls, options: CleanOptions, clock: Clock) -> Self:
-        """The window of a log. UsageError for a bound that is neither a date nor a whole number."""
-        start, end = moment("--since", options.since, clock.unit), moment("--until", options.until, clock.unit)
+        """The window of a log.
+
+        Raises
+        ------
+        UsageError : a bound that is neither a date nor a whole number
+        InputError : a date or a number of days, and the log's times are no moments
+        """
+        start, end = moment("--since", options.since, clock), moment("--until", options.until, clock)
         if options.days is not None:
-            last = clock.latest if end is None else min(clock.latest, end - 1)
-            start = last + 1 - options.days * TICKS_PER_DAY[clock.unit]
+            clock.require_moments()
+            start = (clock.latest + 1 if end is None else end) - options.days * TICKS_PER_DAY[clock.unit]
         return cls(start, end, clock)
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -50,12 +56,13 @@ def check_bounds(options: CleanOptions) -> None:
     Window.of(options, Clock("s", 0))
 
 
-def moment(option: str, given: str | None, unit: Unit) -> int | None:
-    """A date (UTC without a zone) or a whole number, in a unit since 1970.
+def moment(option: str, given: str | None, clock: Clock) -> int | None:
+    """A date (UTC without a zone) in what a log's times count since 1970, or a whole number as it is.
 
     Raises
     ------
     UsageError : it is neither
+    InputError : a date, and the log's times are no moments
     """
     if given is None:
         return None
@@ -63,4 +70,7 @@ def moment(option: str, given: str | None, unit: Unit) -> int | None:
     value = times.values[0]
     if value is None:
         raise UsageError(f"{option} is a date (2026-01-31, 2026-01-31T12:00) or a whole number, not {given!r}")
-    return int(value) * TICKS_PER_DAY[unit] // TICKS_PER_DAY["ms"] if times.are_dates[0] else int(value)
+    if not times.are_dates[0]:
+        return int(value)
+    clock.require_moments()
+    return int(value) * TICKS_PER_DAY[clock.unit] // TICKS_PER_DAY["ms"]

@@ -80,8 +80,7 @@ def hold_back_last(histories: Histories) -> tuple[Histories, NDArray[np.int64], 
     last = histories.ptr[users + 1] - 1
     stays = np.ones(len(histories.items), bool)
     stays[last] = False
-    ptr = np.concatenate([[0], np.cumsum(stays)])[histories.ptr]
-    return Histories(ptr, histories.items[stays], histories.n_items), users, histories.items[last]
+    return histories.where(stays), users, histories.items[last]
 
 
 def positions_of_generator(

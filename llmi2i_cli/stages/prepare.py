@@ -7,14 +7,14 @@ The buckets bound the memory by the size of one bucket and what is known per ite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from llmi2i_cli.artifacts.schemas import ITEMS
-from llmi2i_cli.choices.preparation import PrepareOptions
+from llmi2i_cli.choices.preparation import PrepareOptions, SplitOptions
 from llmi2i_cli.data.bucketed_log import BucketedLog
 from llmi2i_cli.data.buckets import n_buckets_for
 from llmi2i_cli.data.catalogue import read_catalogue
@@ -26,7 +26,7 @@ from llmi2i_cli.data.kept_log import KeptLog, behind, usable
 from llmi2i_cli.data.prepared_parts import PreparedParts
 from llmi2i_cli.data.splitting import splitter
 from llmi2i_cli.data.window import Window, check_bounds
-from llmi2i_cli.errors import Llmi2iError
+from llmi2i_cli.errors import InputError, Llmi2iError
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.pipeline import KEPT_LOG
@@ -92,10 +92,11 @@ def prepare(
             notice(line)
         try:
             table = _write_outputs(run, files, options, keep=append, kept=usable(last, run.folder, files))
+            summary = _summary(run, table)
+            _check_targets(options.split, summary)
         except Llmi2iError:
             run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
             raise
-        summary = _summary(run, table)
         rows = {f"{name}.parquet": summary[name] for name in ("interactions", "items", "users")}
         run.publish(rows=rows, summary=summary)
         return {**summary, "up_to_date": False}
@@ -133,6 +134,16 @@ def _write_outputs(
     table = items_table(parts.item_counts(), catalogue, options)
     write_table(table, run.output("items.parquet"), ITEMS)
     return table
+
+
+def _check_targets(options: SplitOptions, summary: Mapping[str, Any]) -> None:
+    held_out_is_asked = options.split != "none" and options.to_split != "test"
+    if options.target_event and held_out_is_asked and not summary["valid"] + summary["test"]:
+        events = " or ".join(map(repr, options.target_event))
+        raise InputError(
+            f"--target-event: no interaction with the event {events} comes after others of its user, so none can be "
+            "held out: name events of the column --event-column, or leave the option out"
+        )
 
 
 def _summary(run: StageRun, items: pl.DataFrame) -> dict[str, Any]:

@@ -33,12 +33,11 @@ def test_users_with_fewer_than_three_are_all_train():
 
 def plainly_held_out(targets):
     """The splits of one user's interactions, from which of them may be held out; None for what is left out."""
-    places = [place for place, target in enumerate(targets) if target]
-    if len(places) < 2 or places[-2] == 0:
+    held_out = [place for place, target in enumerate(targets) if target][-2:]
+    if not held_out or held_out[0] == 0:
         return ["train"] * len(targets)
-    valid, test = places[-2:]
-    told = {valid: "valid", test: "test"}
-    return [told.get(place, "train" if place < valid else None) for place in range(len(targets))]
+    split_of = dict(zip(held_out, ["valid", "test"][-len(held_out) :], strict=True))
+    return [split_of.get(place, "train" if place < held_out[0] else None) for place in range(len(targets))]
 
 
 @pytest.mark.parametrize("length", range(1, 7))

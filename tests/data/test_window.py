@@ -4,7 +4,7 @@ import pytest
 from llmi2i_cli.choices.preparation import CleanOptions
 from llmi2i_cli.data.times import TICKS_PER_DAY, Clock
 from llmi2i_cli.data.window import Window
-from llmi2i_cli.errors import UsageError
+from llmi2i_cli.errors import InputError, UsageError
 
 DAY = 86_400
 
@@ -33,7 +33,17 @@ def test_days_count_back_from_the_latest_or_from_until():
     assert kept(times, "s", days=1) == [DAY + 1, 2 * DAY]
     assert kept(times, "s", days=1, until=str(DAY + 1)) == [1, DAY]
     assert kept(times, "s", days=9) == times
-    assert kept(times, "s", days=1, until=str(9 * DAY)) == [DAY + 1, 2 * DAY]  # the log ends before
+    assert kept(times, "s", days=8, until=str(9 * DAY)) == [DAY, DAY + 1, 2 * DAY]  # though the log ends before
+
+
+@pytest.mark.parametrize("options", [{"days": 30}, {"since": "2026-11-01"}, {"until": "2026-11-01"}])
+def test_dates_written_as_numbers_are_no_moments(options):
+    dates = [20261019, 20261120]
+    with pytest.raises(InputError, match=r"dates written as numbers, the latest is 20261120: write them as 2026-01-31"):
+        kept(dates, "s", **options)
+    assert kept(dates, "s", since="20261101") == [20261120]  # they have an order
+    told = Window.of(CleanOptions(**options), Clock("s", max(dates), is_told=True))
+    assert told.clock.unit == "s"
 
 
 @pytest.mark.parametrize("given", ["yesterday", "2024-13-01", "2024-10", "1.5", ""])

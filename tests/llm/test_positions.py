@@ -47,6 +47,12 @@ def test_hold_back_last_against_lists(log):
     assert (past.ptr.dtype, past.n_items) == (np.int64, 8)
 
 
+def test_what_is_held_back_leaves_the_weights_of_the_rest():
+    log = Histories.from_rows([[3, 1, 2], [4], [0, 5]], 8)
+    weighted = Histories(log.ptr, log.items, 8, np.arange(6, dtype=np.float32))
+    assert hold_back_last(weighted)[0].weight_of_each().tolist() == [0, 1, 3, 4]
+
+
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
 def test_at_random_every_position_is_judged_from_its_own_past(negatives):
     log = random_histories(40, 30, seed=3, longest=25)

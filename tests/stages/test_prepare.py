@@ -218,6 +218,13 @@ def test_the_last_day_is_told_from_dates(tmp_path):
     assert prepared(tmp_path / "w")[0]["timestamp"][2] == 18_264 * DAY_MS
 
 
+def test_dates_written_as_numbers_have_no_last_day(tmp_path, capsys):
+    (tmp_path / "log.csv").write_text("user,item,date\na,i1,20261119\na,i2,20261120\n")
+    assert run("prepare", tmp_path / "log.csv", "--split", "last-day", "-w", tmp_path / "w") == 1
+    assert "dates written as numbers, the latest is 20261120" in capsys.readouterr().err
+    assert run("prepare", tmp_path / "log.csv", "-w", tmp_path / "w") == 0  # an order is all that this asks for
+
+
 def test_nothing_is_held_out_without_a_split(tmp_path, log):
     assert run("prepare", tmp_path / "log.csv", "--split", "none", "-w", tmp_path / "w") == 0
     assert set(prepared(tmp_path / "w")[0]["split"]) == {"train"}

@@ -220,6 +220,16 @@ def test_events_that_count_are_held_out_alone(tmp_path):
     assert starts.join(train_ends, on="user_id").filter(pl.col("first") < pl.col("place")).is_empty()
 
 
+def test_events_that_nobody_has_cannot_be_held_out(tmp_path, capsys):
+    events(3).write_csv(tmp_path / "log.csv")
+    options = ("--event-column", "event", "--target-event", "purchase")
+    assert run("prepare", tmp_path / "log.csv", *options, "-w", tmp_path / "w") == 1
+    assert "no interaction with the event 'purchase' comes after others of its user" in capsys.readouterr().err
+    assert not (tmp_path / "w" / "prepare").exists()
+    for nothing_held_out in (("--split", "none"), ("--to-split", "test")):
+        assert run("prepare", tmp_path / "log.csv", *options, *nothing_held_out, "-w", tmp_path / "w") == 0
+
+
 # --- refit ------------------------------------------------------------------------------------------------------------
 
 
