@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 from typer.main import get_command
 
 from llmi2i_cli import __main__ as program
@@ -74,6 +75,12 @@ def test_every_help_ends_with_an_example_that_parses(name, capsys):
 def test_every_option_and_argument_has_help(name):
     without = [param.name for param in COMMANDS[name].params if not getattr(param, "help", None)]
     assert without == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_help_is_taken_for_markup(name):
+    texts = [str(param.help) for param in COMMANDS[name].params]
+    assert [Text.from_markup(text).plain for text in texts] == texts
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("simulate", "compare")])

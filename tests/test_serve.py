@@ -50,8 +50,8 @@ def queries(work, n):
     return [[ids[int(item)] for item in histories.row(user)] for user in range(n)]
 
 
-def recommended(capsys, work, query, decay, top_n=6):
-    options = ("--decay", decay, "--recent", 100, "--top-n", top_n)
+def recommended(capsys, work, query, decay, top_n=6, recent=100):
+    options = ("--decay", decay, "--recent", recent, "--top-n", top_n)
     return [(row["item_id"], row["score"]) for row in answer(capsys, "recommend", *query, *options, "-w", work)]
 
 
@@ -100,6 +100,7 @@ def test_the_redis_reader_ranks_as_the_program_does(work, tmp_path, monkeypatch,
                 expected = dict(recommended(capsys, work, query, 0.8, top_n=100))
                 found = index.recommend(["unknown", *query], n=100, decay=0.8)
                 assert dict(found) == pytest.approx(expected)
+                assert not set(query) & {item for item, _ in index.recommend(query[-1:], n=100, seen=query)}
                 assert [score for _, score in found] == pytest.approx(sorted(expected.values(), reverse=True))
             assert index.neighbours(["i3"], n=2) == [index.neighbours(["i3"])[0][:2]]
             assert len(index.neighbours(["i3", "unknown"])[1]) == 0
@@ -114,7 +115,7 @@ def ask_service(work, tmp_path, monkeypatch):
     shutil.copytree(work / "index/swing-real.mmap", directory)
 
     async def asked(ask):
-        service = module.Service(directory)
+        service = module.Service(directory, recent=3, decay=0.8)
         async with await asyncio.start_server(service.talk, "127.0.0.1", 0) as server:
             following = asyncio.create_task(service.follow())
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -130,8 +131,8 @@ def fetched(url, path, **query):
 
 
 def test_the_service_answers(work, ask_service, capsys):
-    query = queries(work, 1)[0]
-    expected = [item for item, _ in recommended(capsys, work, query, 1.0)]
+    query = next(query for query in queries(work, 9) if len(query) > 3)
+    expected = [item for item, _ in recommended(capsys, work, query, 0.8, recent=3)]
 
     def ask(url, _):
         assert [row["item_id"] for row in fetched(url, "/recommend", item=query, n=6)] == expected

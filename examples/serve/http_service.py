@@ -27,8 +27,8 @@ LOOK_SECONDS = 1.0
 class Service:
     """What is answered; `index` is replaced when its directory is."""
 
-    def __init__(self, directory: Path) -> None:
-        self.index = Index(directory)
+    def __init__(self, directory: Path, recent: int, decay: float) -> None:
+        self.index, self.recent, self.decay = Index(directory), recent, decay
 
     async def follow(self) -> None:
         """Open the index again whenever another one has taken its place."""
@@ -49,8 +49,12 @@ class Service:
             return 404, {"error": "ask for /neighbours?item=ID or /recommend?item=ID&item=ID"}
         if not items or not n.isdecimal():
             return 400, {"error": "name at least one item, and n as a number"}
-        ask = self.index.recommend if url.path == "/recommend" else lambda ids, n: self.index.neighbours(ids[-1], n)
-        return 200, [{"item_id": item, "score": score} for item, score in ask(items, min(int(n), MOST_ANSWERS))]
+        n_answers = min(int(n), MOST_ANSWERS)
+        if url.path == "/neighbours":
+            found = self.index.neighbours(items[-1], n_answers)
+        else:
+            found = self.index.recommend(items[-self.recent :], n_answers, self.decay, seen=items)
+        return 200, [{"item_id": item, "score": score} for item, score in found]
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of a connection, one after the other."""
@@ -71,8 +75,8 @@ class Service:
             writer.close()
 
 
-async def serve(directory: Path, host: str, port: int) -> None:
-    service = Service(directory)
+async def serve(directory: Path, host: str, port: int, recent: int, decay: float) -> None:
+    service = Service(directory, recent, decay)
     server = await asyncio.start_server(service.talk, host, port, limit=LONGEST_REQUEST, backlog=1024)
     sys.stderr.write(f"serving {directory} at http://{host}:{server.sockets[0].getsockname()[1]}\n")
     async with server:
@@ -84,5 +88,7 @@ if __name__ == "__main__":
     parser.add_argument("directory", type=Path, help="index/MODEL-DATA.mmap")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--recent", type=int, default=MOST_ITEMS, help="M, of the items asked with: as evaluate chose")
+    parser.add_argument("--decay", type=float, default=1.0, help="weight of an item relative to the next newer one")
     options = parser.parse_args()
-    asyncio.run(serve(options.directory, options.host, options.port))
+    asyncio.run(serve(options.directory, options.host, options.port, options.recent, options.decay))

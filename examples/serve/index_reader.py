@@ -63,10 +63,12 @@ class Index:
         ids, scores = self.records["ids"][row, :n], self.records["scores"][row, :n]
         return [(self.id_of(i), float(score)) for i, score in zip(ids, scores, strict=True) if i != EMPTY]
 
-    def recommend(self, recent: Sequence[str], n: int = 10, decay: float = 1.0) -> list[tuple[str, float]]:
+    def recommend(
+        self, recent: Sequence[str], n: int = 10, decay: float = 1.0, seen: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """The items whose scores, summed over the neighbours of the recent items (oldest first), are the highest.
 
-        The next older item counts `decay` times as much. What is recent itself is left out.
+        The next older item counts `decay` times as much. What is recent or `seen` is left out.
         """
         rows = np.array([row for row in map(self.row_of, recent) if row != UNKNOWN], np.int64)
         found = self.records[rows]
@@ -79,8 +81,9 @@ class Index:
             return []
         items, sums = ids[starts], np.add.reduceat(weighted, starts)
         new = np.ones(len(items), bool)
-        places = np.searchsorted(items, rows)
-        new[places[items.take(places, mode="clip") == rows]] = False
+        known = np.array([row for row in map(self.row_of, (*recent, *seen)) if row != UNKNOWN], np.int64)
+        places = np.searchsorted(items, known)
+        new[places[items.take(places, mode="clip") == known]] = False
         items, sums = items[new], sums[new]
         best = self._order(items, sums)[:n]
         return [(self.id_of(items[k]), float(np.float32(sums[k]))) for k in best]

@@ -41,15 +41,17 @@ class RedisIndex:
                 batch.zrevrange(key, 0, n - 1 if n >= 0 else -1, withscores=True)
             return [[(item, float(score)) for item, score in row] for row in batch.execute()]
 
-    def recommend(self, recent: Sequence[str], n: int = 10, decay: float = 1.0) -> list[tuple[str, float]]:
+    def recommend(
+        self, recent: Sequence[str], n: int = 10, decay: float = 1.0, seen: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """The items whose scores, summed over the neighbours of the recent items (oldest first), are the highest.
 
-        The next older item counts `decay` times as much. What is recent itself is left out.
+        The next older item counts `decay` times as much. What is recent or `seen` is left out.
         """
         sums: defaultdict[str, float] = defaultdict(float)
         for age, row in enumerate(reversed(self.neighbours(recent))):
             for item, score in row:
                 sums[item] += score * decay**age
-        for item in recent:
+        for item in (*recent, *seen):
             sums.pop(item, None)
         return sorted(sums.items(), key=lambda pair: -pair[1])[:n]

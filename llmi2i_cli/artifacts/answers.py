@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llmi2i_cli.artifacts.schemas import collect_artifact, read_artifact, scan_artifact, table_of
+from llmi2i_cli.artifacts.schemas import read_artifact, rows_of_users, scan_artifact, table_of
 
 
 def question_digest(parts: Sequence[NDArray[Any]]) -> int:
@@ -55,12 +55,8 @@ class EarlierAnswers:
     def read(cls, workdir: Path, path: str, user_ids: pl.Series) -> EarlierAnswers:
         """Those beside the table of answers at `path`, for the users of today."""
         asked = read_artifact(workdir, f"{Path(path).parent}/questions.parquet")
-        listed = (
-            scan_artifact(workdir, path).group_by("user_id", maintain_order=True).agg(count=pl.len().cast(pl.Int64))
-        )
-        counts = collect_artifact(listed, workdir, path).with_columns(start=pl.col("count").cum_sum() - pl.col("count"))
         today = pl.DataFrame({"user_id": user_ids})
-        for table in (asked, counts):
+        for table in (asked, rows_of_users(workdir, path)):
             today = today.join(table, on="user_id", how="left", maintain_order="left")
         found = today.select(pl.col("question", "start", "count").fill_null(0))
         return cls(scan_artifact(workdir, path), *(found[name].to_numpy() for name in ("question", "start", "count")))

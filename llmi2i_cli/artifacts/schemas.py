@@ -113,6 +113,24 @@ def collect_artifact(frame: pl.LazyFrame, workdir: Path, path: str) -> pl.DataFr
     return collected
 
 
+def rows_of_users(workdir: Path, path: str) -> pl.DataFrame:
+    """Where each user's rows stand in an artifact: user_id, start and count (Int64), in the file's order.
+
+    ArtifactError if some user's rows do not stand together.
+    """
+    runs = scan_artifact(workdir, path).select(pl.col("user_id").rle()).unnest("user_id")
+    counts = pl.col("len").cast(pl.Int64)
+    found = collect_table(runs, workdir / path, _remedy(workdir, path)).select(
+        user_id="value", start=counts.cum_sum() - counts, count=counts
+    )
+    if not (again := found.filter(~pl.col("user_id").is_first_distinct())).is_empty():
+        raise ArtifactError(
+            f"{workdir / path}: the rows of user {again['user_id'][0]!r} do not stand together: sort it by user_id, or "
+            f"{_remedy(workdir, path)}"
+        )
+    return found
+
+
 def read_artifact(workdir: Path, path: str) -> pl.DataFrame:
     """A checked artifact by its path in the work directory; rows keep the file's order."""
     return collect_artifact(scan_artifact(workdir, path), workdir, path)

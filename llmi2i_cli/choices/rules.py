@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.choices.options import option
+from llmi2i_cli.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,10 @@ class RuleOptions:
     fill: Literal[*MODELS] | None = option(  # type: ignore[valid-type]
         None, "Model whose table fills the rows that are short, behind what is in them, under the same rules."
     )
+
+    def __post_init__(self) -> None:
+        if self.catalogue is not None and not self.columns:
+            raise UsageError("--catalogue has the columns of --same and --different: add one of them, or leave it out")
 
     @property
     def columns(self) -> tuple[str, ...]:

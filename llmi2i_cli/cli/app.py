@@ -30,7 +30,8 @@ from llmi2i_cli.cli.train_i2i import train_i2i
 app = typer.Typer(
     name="llmi2i",
     help="Better item-to-item recommenders from the same log: one LLM adds interactions, another keeps the good ones.",
-    epilog="Stages run in the order above, on files in --workdir. Each does nothing when its result is up to date.",
+    epilog="The first nine are stages in the order in which they run, on files in --workdir. "
+    "Each does nothing when its result is up to date.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -10,6 +10,8 @@ import typer
 
 from llmi2i_cli.choices.options import Declared, declared, spelled
 
+COMMON = ("force", "as_json")  # options of most commands, listed last
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -36,11 +38,11 @@ def with_declared(*options: type) -> Callable[[Command], Command]:
 
 
 def _with(command: Command, made: list[inspect.Parameter]) -> Command:
-    """Put parameters in the place of ``**options``, before what all commands have."""
+    """Put parameters in the place of ``**options``, before those of `COMMON`."""
     signature = inspect.signature(command, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
     shown = [each.replace(kind=each.KEYWORD_ONLY) for each in own]
-    last = next(place for place, each in enumerate(shown) if each.name in ("force", "as_json"))
+    last = next((place for place, each in enumerate(shown) if each.name in COMMON), len(shown))
     command.__signature__ = signature.replace(parameters=[*shown[:last], *made, *shown[last:]])  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in [*shown, *made]} | {"return": None}
     return command

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from llmi2i_cli.choices.index_forms import INDEX_FORMS
+from llmi2i_cli.choices.options import spelled
 from llmi2i_cli.choices.redis_layouts import REDIS_LAYOUTS
 from llmi2i_cli.choices.rules import RuleOptions
 from llmi2i_cli.cli.declared import with_declared
@@ -40,15 +41,16 @@ def export_index(
         ),
     ] = None,
     layout: Annotated[
-        Literal[*REDIS_LAYOUTS],  # type: ignore[valid-type]
-        typer.Option(help=f"How the neighbours of an item are stored in Redis; {LAYOUTS}."),
-    ] = "zset",
+        Literal[*REDIS_LAYOUTS] | None,  # type: ignore[valid-type]
+        typer.Option(help=f"How the neighbours of an item are stored in Redis; {LAYOUTS}.", show_default="zset"),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="What all keys in Redis begin with.", show_default="llmi2i:MODEL-DATA")
     ] = None,
     keep_seconds: Annotated[
-        int, typer.Option(help="How long Redis keeps the version that was served before.", min=1)
-    ] = 3600,
+        int | None,
+        typer.Option(help="How long Redis keeps the version that was served before.", show_default="3600", min=1),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
     **rules: Any,
@@ -60,6 +62,11 @@ def export_index(
     from llmi2i_cli.stages.export_index import export_index
     from llmi2i_cli.stages.publish_index import publish_index
 
+    in_redis: dict[str, Any] = {
+        name: value for name, value in (("layout", layout), ("name", name), ("keep_seconds", keep_seconds)) if value
+    }
+    if in_redis and not to:
+        raise typer.BadParameter(f"{spelled(next(iter(in_redis)))} is for an index in Redis: add --to, or leave it out")
     formats = [form.value for form in format] if format else [] if to else ["parquet"]
     asked = {"model": model, "data": data, "top_k": top_k, "rules": RuleOptions(**rules), "force": force}
     manifests = export_index(workdir, formats=formats, **asked)
@@ -68,7 +75,7 @@ def export_index(
         for form, found in zip(dict.fromkeys(formats), manifests, strict=True)
     ]
     if to:
-        published = publish_index(workdir, to, layout=layout, name=name, keep_seconds=keep_seconds, **asked)
+        published = publish_index(workdir, to, **in_redis, **asked)
         rows.append({"path": published["to"], "items": published["keys"], **published})
     if as_json:
         print_json(rows)

@@ -44,7 +44,10 @@ def fuse(
     ] = None,
     weight: Annotated[
         Literal["one", "confidence"] | None,
-        typer.Option(help="What a candidate counts; a real interaction counts 1.", show_default="tuned, or confidence"),
+        typer.Option(
+            help="What a candidate counts, times the mean weight of its user's own interactions.",
+            show_default="tuned, or confidence",
+        ),
     ] = None,
     include_real: Annotated[
         bool, typer.Option("--include-real", help="Leave out real interactions that filter --include-real doubts.")

@@ -21,7 +21,8 @@ def recommend(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Instead: queries, one per line, a user id or JSON, [items] or {user_id, items}.", dir_okay=False
+            help="Instead: queries, one per line: a user id, or JSON, a list of items or {user_id, items}.",
+            dir_okay=False,
         ),
     ] = None,
     item: Annotated[str | None, typer.Option(help="Instead: print this item's neighbours.")] = None,
@@ -57,6 +58,10 @@ def recommend(
 
     if item is not None and (items or file or out):
         raise typer.BadParameter("--item stands alone: leave out the other items, --file and --out")
+    if item is not None and ((recent, decay) != ("auto", "auto") or not exclude_seen):
+        raise typer.BadParameter("--item shows a row of the table as it is: leave out --recent and the like")
+    if out and as_json:
+        raise typer.BadParameter("--out and --json both say where the answers go: leave out one of them")
     if compare and item is None:
         raise typer.BadParameter("--compare is for one item: add --item ITEM")
     if compare and RuleOptions(**rules) != NO_RULES:

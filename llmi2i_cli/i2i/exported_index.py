@@ -19,7 +19,7 @@ from llmi2i_cli.i2i.neighbours import EMPTY
 from llmi2i_cli.i2i.served_index import ServedIndex
 
 FIRST = 10  # neighbours of a row that are read
-REMEDY = "export it again"
+REMEDY = "make it again (llmi2i export-index, or train-i2i for a table of i2i/)"
 ROWS_AT_ONCE = 1 << 14
 
 

@@ -11,6 +11,7 @@ from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
 
 ITEMS_AT_ONCE = 1 << 14
+JUST_BELOW = 1 - 1e-3  # of a score: far enough that float32 and the order of equal scores cannot undo it
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def under_rules(neighbours: Neighbours, rules: Rules, top_k: int) -> Neighbours:
 def filled(neighbours: Neighbours, others: Neighbours, top_k: int) -> Neighbours:
     """Rows that are shorter than `top_k`, filled by `others`, which have to keep the same rules.
 
-    What is filled in ranks behind what was there: its scores fall from the row's last one (of an empty row: from the
-    table's smallest) as they fall in `others`.
+    What is filled in ranks behind what was there: its scores fall from just below the row's last one (of an empty row:
+    below the table's smallest) as they fall in `others`.
     """
     result = Neighbours.empty(neighbours.n_items, top_k)
     result.ids[:, : neighbours.k] = neighbours.ids[:, :top_k]
@@ -88,5 +89,6 @@ def _fill(
             if not (ids[row, :n] == other).any():
                 ids[row, n] = other
                 share = other_scores[row, column] / other_scores[row, 0] if other_scores[row, 0] > 0 else 0.0
-                scores[row, n] = last - (1 - share) * abs(last)  # abs: the vectors' cosines may be negative
+                # abs: the vectors' cosines may be negative
+                scores[row, n] = last - (1 - share * JUST_BELOW) * abs(last)
                 n += 1

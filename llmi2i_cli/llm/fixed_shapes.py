@@ -3,7 +3,7 @@
 Matrix products of other shapes add up in another order, and with it the last bits of the result change: a user's
 candidates would depend on who else is asked. Here a sequence has a row of its own, whose length follows from the
 sequence's own, and a batch has as many rows as that length allows, filled up with empty ones. So whoever was asked the
-same before need not be asked again (`runs.answers`).
+same before need not be asked again (`artifacts.answers`).
 """
 
 from __future__ import annotations

@@ -39,11 +39,12 @@ def ruled_neighbours(
     if options.fill:
         others = read_neighbours(workdir, *filling_table(options.fill, data), item_ids)
         found = filled(found, under_rules(others, rules, others.k), width)
-    short = int((found.ids[:, -1] == EMPTY).sum()) if found.k == width else found.n_items
+    before = np.minimum((table.ids != EMPTY).sum(axis=1), width)
+    short = int(((found.ids != EMPTY).sum(axis=1) < before).sum())
     if short:
         remedy = "" if options.fill else ", or fill them with --fill text"
         notice(
-            f"{short:,} of {found.n_items:,} rows hold fewer than {width} neighbours under the rules: "
+            f"{short:,} of {found.n_items:,} rows hold fewer neighbours under the rules than without (up to {width}): "
             f"`llmi2i train-i2i` with a larger --top-k gives more to choose from{remedy}"
         )
     return found

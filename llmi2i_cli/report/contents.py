@@ -109,7 +109,7 @@ def _add_results(contents: Contents, workdir: Path) -> None:
     contents.figures.pop("gains", None)  # of one model; here all models' stand together
     if gains := gains_of_models(evaluations, k, split=best["split"]):
         title = f"What is gained, by model ({best['split']} split)"
-        contents.figures["gains"] = gains_figure(gains, title=title, metric=f"Recall@{k}", over="the real log")
+        contents.figures["gains"] = gains_figure(gains, title=title, metric=f"Recall@{k}", over="its baseline")
 
 
 def _compared(

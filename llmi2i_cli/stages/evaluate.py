@@ -48,8 +48,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Write ``evaluate/MODEL-DATA-SPLIT.json`` and return what it holds, and the ``latency`` of a query.
 
-    A user's query is all that came before the split (train for valid, train and valid for test); the targets are the
-    user's items of the split; the whole catalogue is ranked. Per-user figures go to ``MODEL-DATA-SPLIT.users.parquet``.
+    A user's query is train for valid, train and valid for test: all that came before, where the log was split by time.
+    The targets are the user's items of the split; the whole catalogue is ranked. Per-user figures go to
+    ``MODEL-DATA-SPLIT.users.parquet``.
     Latency differs from run to run, so it stands in the manifest: where an index ranks, `query_latency` of each log.
 
     Parameters

@@ -98,7 +98,6 @@ class _Judge:
 
     def __init__(self, workdir: Path, min_confidence: float) -> None:
         import numpy as np
-        import polars as pl
 
         from llmi2i_cli.artifacts.answers import EarlierAnswers
         from llmi2i_cli.artifacts.prepared import (
@@ -108,7 +107,7 @@ class _Judge:
             read_times,
             read_user_ids,
         )
-        from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact
+        from llmi2i_cli.artifacts.schemas import rows_of_users, scan_artifact
         from llmi2i_cli.i2i.evidence import Evidence
         from llmi2i_cli.llm.calibration import Calibration
         from llmi2i_cli.llm.feature_tokens import Buckets
@@ -127,10 +126,8 @@ class _Judge:
         self.earlier = EarlierAnswers.none(SCORED_PATH, len(self.user_ids))
         self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
         self.timestamps = read_times(workdir)
-        listed = self.candidates.group_by("user_id", maintain_order=True).agg(pl.len())
-        counts = collect_artifact(listed, workdir, CANDIDATES_PATH)
-        ends = np.cumsum(counts["len"].to_numpy())
-        self._row_ptr = np.concatenate([[0], ends]).astype(np.int64)  # candidates' rows of each listed user
+        counts = rows_of_users(workdir, CANDIDATES_PATH)["count"].to_numpy()
+        self._row_ptr = np.concatenate([[0], np.cumsum(counts)])  # candidates' rows of each listed user
         self.n_listed = len(counts)
         self.n_candidate_blocks = -(-self.n_listed // USERS_PER_BLOCK)
         self.n_real_blocks = -(-self.histories.n_users // USERS_PER_BLOCK)

@@ -125,7 +125,10 @@ def compared_neighbours_of(workdir: Path, item: str, *, model: str = "swing", to
 
 
 def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
-    """Write answers as Parquet, CSV or JSON lines, by the name's ending: user_id, rank from 1, item_id, title, score.
+    """Write answers as Parquet, CSV or JSON lines, by the name's ending.
+
+    The columns are query (its number, from 1), user_id, rank (from 1), item_id, title and score. A query without an
+    answer has no row.
 
     Returns the number of rows. UsageError for another ending, InputError if the file cannot be written.
     """
@@ -139,11 +142,18 @@ def write_answers(answers: Sequence[dict[str, Any]], path: Path) -> int:
     if path.suffix not in writers:
         raise UsageError(f"--out {path}: end the name with {', '.join(writers)}")
     rows = [
-        (answer["user_id"], rank, item["item_id"], item["title"], item["score"])
-        for answer in answers
+        (query, answer["user_id"], rank, item["item_id"], item["title"], item["score"])
+        for query, answer in enumerate(answers, start=1)
         for rank, item in enumerate(answer["items"], start=1)
     ]
-    schema = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.String, "title": pl.String, "score": pl.Float32}
+    schema = {
+        "query": pl.Int64,
+        "user_id": pl.String,
+        "rank": pl.Int32,
+        "item_id": pl.String,
+        "title": pl.String,
+        "score": pl.Float32,
+    }
     from llmi2i_cli.files.tables import writing
 
     try:

@@ -5,7 +5,7 @@ import pytest
 
 from llmi2i_cli.i2i import rules as rules_module
 from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.rules import Rules, filled, under_rules
+from llmi2i_cli.i2i.rules import JUST_BELOW, Rules, filled, under_rules
 
 
 def random_table(rng, n_items, k):
@@ -55,12 +55,15 @@ def test_short_rows_are_filled_behind_what_is_in_them():
     table = Neighbours(np.array([[1, 2], [0, -1], [-1, -1]], np.int32), np.array([[4, 3], [2, 0], [0, 0]], np.float32))
     other_ids = np.array([[2, 1, 0], [0, 2, 1], [0, 1, -1]], np.int32)
     others = Neighbours(other_ids, np.array([[9, 6, 3], [1, 0.5, 0.25], [8, 2, 0]], np.float32))
-    assert rows_of(filled(table, others, 3)) == [
-        [(1, 4), (2, 3), (0, 1)],  # as far below the last of 3 as theirs is below 9
-        [(0, 2), (2, 1), (1, 0.5)],
-        [(0, 2), (1, 0.5)],  # from 2, the smallest of the table
+    found = rows_of(filled(table, others, 3))
+    assert [[other for other, _ in row] for row in found] == [[1, 2, 0], [0, 2, 1], [0, 1]]
+    assert [[score for _, score in row] for row in found] == [
+        pytest.approx([4, 3, 3 / 3 * JUST_BELOW]),  # as far below the last of 3 as theirs is below 9
+        pytest.approx([2, 1 * JUST_BELOW, 0.5 * JUST_BELOW]),
+        pytest.approx([2 * JUST_BELOW, 0.5 * JUST_BELOW]),  # from 2, the smallest of the table
     ]
     negative = Neighbours(np.array([[1], [-1], [-1]], np.int32), np.array([[-2], [0], [0]], np.float32))
-    assert rows_of(filled(negative, others, 2))[0] == [(1, -2), (2, -2)]
-    assert rows_of(filled(negative, others, 3))[0] == [(1, -2), (2, -2), (0, pytest.approx(-2 - (1 - 3 / 9) * 2))]
+    row = rows_of(filled(negative, others, 3))[0]
+    assert [other for other, _ in row] == [1, 2, 0]
+    assert [score for _, score in row] == pytest.approx([-2, -2 * (2 - JUST_BELOW), -2 * (2 - 3 / 9 * JUST_BELOW)])
     assert rows_of(filled(table, others, 2)) == [row[:2] for row in rows_of(filled(table, others, 3))]

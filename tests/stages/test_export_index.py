@@ -80,3 +80,9 @@ def test_a_foreign_table_of_neighbours_is_refused(workdir, capsys):
     path.write_bytes(path.read_bytes()[:100])
     assert run("export-index", "-w", workdir) == 1
     assert "run `llmi2i train-i2i --model swing --data real -w" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--layout", "list"), ("--name", "similar"), ("--keep-seconds", 5)])
+def test_what_is_for_redis_alone_is_not_ignored(tmp_path, capsys, option):
+    assert run("export-index", *option, "-w", tmp_path) == 2
+    assert f"{option[0]} is for an index in Redis: add --to, or leave it out" in capsys.readouterr().err

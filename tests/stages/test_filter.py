@@ -143,6 +143,15 @@ def test_no_candidates_are_an_empty_table(workdir):
     assert dict(scored(workdir).schema) == dict(SCORED)
 
 
+def test_a_table_of_candidates_of_ones_own_has_each_users_rows_together(workdir, capsys):
+    path = workdir / "synthesize/candidates.parquet"
+    as_own(workdir, "synthesize/candidates.parquet")
+    by_rank = pl.read_parquet(path).sort("rank", "user_id")
+    write_table(by_rank, path)
+    assert run("filter", "-w", workdir) == 1
+    assert f"the rows of user '{by_rank['user_id'][0]}' do not stand together: sort it" in capsys.readouterr().err
+
+
 def test_foreign_and_damaged_inputs_are_named(workdir, capsys):
     path = workdir / "synthesize/candidates.parquet"
     as_own(workdir, "synthesize/candidates.parquet")

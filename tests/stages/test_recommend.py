@@ -61,20 +61,21 @@ def test_a_file_of_users_and_histories(workdir, capsys, tmp_path):
     "ending, read", [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("jsonl", pl.read_ndjson)]
 )
 def test_ranked_items_can_be_written(workdir, capsys, tmp_path, ending, read):
-    (tmp_path / "queries.txt").write_text('u7\n{"user_id": "x", "items": ["i3"]}\n')
+    (tmp_path / "queries.txt").write_text('["i1"]\n["i2"]\n["gone"]\nu7\n{"user_id": "x", "items": ["i3"]}\n')
     arguments = ["recommend", "--file", tmp_path / "queries.txt", "-w", workdir]
     expected = [
-        (query["user_id"], rank, item["item_id"], item["title"], item["score"])
-        for query in answer(capsys, *arguments)
+        (number, query["user_id"] or None, rank, item["item_id"], item["title"], item["score"])
+        for number, query in enumerate(answer(capsys, *arguments), start=1)
         for rank, item in enumerate(query["items"], start=1)
     ]
     path = tmp_path / f"ranked.{ending}"
     assert run(*arguments, "--out", path) == 0
     found = read(path)
-    assert found.columns == ["user_id", "rank", "item_id", "title", "score"]
-    assert [row[:4] for row in found.rows()] == [row[:4] for row in expected]
-    assert found["score"].to_list() == pytest.approx([row[4] for row in expected], rel=1e-6)
-    assert capsys.readouterr().out == ""
+    assert found.columns == ["query", "user_id", "rank", "item_id", "title", "score"]
+    assert [(row[0], row[1] or None, *row[2:5]) for row in found.rows()] == [row[:5] for row in expected]
+    assert set(found["query"]) == {1, 2, 4, 5}  # nobody knows what the third asks about
+    assert found["score"].to_list() == pytest.approx([row[5] for row in expected], rel=1e-6)
+    assert "'gone' the first" in capsys.readouterr().err
 
 
 def test_neighbours_of_an_item(workdir, capsys):
@@ -116,6 +117,10 @@ def test_neighbours_before_and_after_side_by_side(workdir, capsys):
         (["i1", "--out", "FILE/absent/ranked.csv"], 1, "ranked.csv cannot be written"),
         (["i1", "nothing"], 1, "item 'nothing' is not in the catalogue: ids are those of prepare/items.parquet"),
         (["--item", "nothing"], 1, "item 'nothing' is not in the catalogue"),
+        (["--item", "i1", "--recent", "3"], 2, "--item shows a row of the table as it is: leave out --recent and the"),
+        (["--item", "i1", "--keep-seen"], 2, "--item shows a row of the table as it is: leave out --recent and the"),
+        (["i1", "--out", "ranked.csv", "--json"], 2, "--out and --json both say where the answers go"),
+        (["i1", "--catalogue", "FILE"], 2, "--catalogue has the columns of --same and --different: add one of them"),
         (["i1", "--compare"], 2, "--compare is for one item: add --item ITEM"),
         (
             ["--item", "i1", "--compare", "--model", "text"],
