@@ -37,6 +37,12 @@ def with_declared(*options: type) -> Callable[[Command], Command]:
     return decorate
 
 
+def given_of(context: typer.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's options that were given, be it with the value that is the default."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {name: options[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
 def _with(command: Command, made: list[inspect.Parameter]) -> Command:
     """Put parameters in the place of ``**options``, before those of `COMMON`."""
     signature = inspect.signature(command, eval_str=True)

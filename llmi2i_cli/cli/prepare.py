@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from llmi2i_cli.choices.preparation import STEPS, PrepareOptions
-from llmi2i_cli.cli.declared import with_declared
+from llmi2i_cli.cli.declared import given_of, with_declared
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
+from llmi2i_cli.errors import UsageError
 
 
 @with_declared(*STEPS.values())
 def prepare(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -50,19 +52,16 @@ def prepare(
 
     Example: llmi2i prepare clicks.csv --items catalogue.csv -w work
     """
-    from llmi2i_cli.stages.prepare import prepare
+    from llmi2i_cli.stages import prepare as stage
 
-    summary = prepare(
-        inputs,
-        workdir=workdir,
-        valid=valid or (),
-        test=test or (),
-        items=items or (),
-        users=users or (),
-        options=PrepareOptions.from_flat(options),
-        append=append,
-        force=force,
-    )
+    if append and (valid or test):
+        raise UsageError("--append has no files for --valid and --test: run prepare with all files, without --append")
+    both: dict[str, Any] = {"workdir": workdir, "items": items or (), "users": users or (), "force": force}
+    if append:
+        summary = stage.append(inputs, **both, given=given_of(context, options))
+    else:
+        asked = PrepareOptions.from_flat(options)
+        summary = stage.prepare(inputs, **both, valid=valid or (), test=test or (), options=asked)
     if as_json:
         print_json(summary)
         return

@@ -113,7 +113,7 @@ def _as_asked(manifest: Manifest) -> tuple[Options, Options]:
 
 def _prepare(manifest: Manifest) -> tuple[Options, Options]:
     """Where the clean log is kept for the next day, it is kept there, too."""
-    return {**manifest["options"], "append": any(name.startswith(KEPT_LOG) for name in manifest["outputs"])}, {}
+    return {**manifest["options"], "keep_log": any(name.startswith(KEPT_LOG) for name in manifest["outputs"])}, {}
 
 
 def _sft_gen(manifest: Manifest) -> tuple[Options, Options]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmi2i_cli.choices.formats import AUTO
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.preparation import PrepareOptions
 from llmi2i_cli.choices.rules import RuleOptions
@@ -58,14 +57,11 @@ def refit(workdir: Path, to: Path, *, to_split: ToSplit = "test") -> dict[str, A
 
 
 def _prepare(options: Options) -> Options:
-    """With the files themselves for the logs with their formats."""
+    """With the files themselves for the logs with their formats, which are told anew."""
     logs = {name: options[each] for name, each in (("inputs", "logs"), ("valid", "valid"), ("test", "test"))}
     paths = {name: [path for path, _ in pairs] for name, pairs in logs.items()}
     others = {name: options[name] for name in ("items", "users")}
-    formats = {form for pairs in logs.values() for _, form in pairs}
-    form = formats.pop() if len(formats) == 1 else AUTO  # an input format that was asked for is that of all
-    asked = PrepareOptions.from_flat({**options, "format": form})
-    return {**paths, **others, "options": asked, "append": options["append"]}
+    return {**paths, **others, "options": PrepareOptions.from_flat(options), "keep_log": options["keep_log"]}
 
 
 def _export_index(options: Options) -> Options:

@@ -8,7 +8,9 @@ The buckets bound the memory by the size of one bucket and what is known per ite
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -22,7 +24,8 @@ from llmi2i_cli.data.cutting import cut_logs
 from llmi2i_cli.data.gathering import Gathered, Given, gather
 from llmi2i_cli.data.interactions import LogReader
 from llmi2i_cli.data.items_table import items_table
-from llmi2i_cli.data.kept_log import KeptLog, behind, usable
+from llmi2i_cli.data.kept_log import KeptLog, usable
+from llmi2i_cli.data.last_run import check_is_last, files_behind, last_run, options_behind
 from llmi2i_cli.data.prepared_parts import PreparedParts
 from llmi2i_cli.data.splitting import splitter
 from llmi2i_cli.data.window import Window, check_bounds
@@ -43,7 +46,7 @@ def prepare(
     items: Sequence[str | Path] = (),
     users: Sequence[str | Path] = (),
     options: PrepareOptions = PrepareOptions(),
-    append: bool = False,
+    keep_log: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``prepare/interactions.parquet``, ``prepare/items.parquet`` and ``prepare/users.parquet``.
@@ -60,9 +63,8 @@ def prepare(
         `users`
     valid, test : logs that are held out; `inputs` are then for training alone
     items, users : catalogues and profiles, in any format with named columns
-    append : the logs of the last run come before `inputs`, with its options, and what is not given is as it was then;
-        ``prepare/log/`` keeps the clean log, so that the next day can be appended without reading these files again.
-        The result is that of one run with all files
+    keep_log : keep the clean log in ``prepare/log/``, and go on from the one that is there where these files begin with
+        its files, so that they are not read again; has no say in the tables
 
     Returns
     -------
@@ -77,29 +79,78 @@ def prepare(
     """
     options.check()
     check_bounds(options.clean)
-    given = Given(inputs=inputs, valid=valid, test=test, items=items, users=users)
-    files = gather(given, options)
-    last = read_manifest(workdir / "prepare" / "manifest.json") if append else None
-    if last is not None:
-        files, options = behind(last, files, options)
+    files = gather(Given(inputs=inputs, valid=valid, test=test, items=items, users=users), options)
+    with _prepare_run(workdir, files, options, force) as run:
+        return _result(run, files, options, keep_log=keep_log)
+
+
+def append(
+    inputs: Sequence[str | Path],
+    *,
+    workdir: Path,
+    items: Sequence[str | Path] = (),
+    users: Sequence[str | Path] = (),
+    given: Mapping[str, Any] = MappingProxyType({}),
+    force: bool = False,
+) -> dict[str, Any]:
+    """Prepare the logs of the last run with `inputs` behind them, and keep the clean log for the next time.
+
+    The result is that of one run with all files. What is not given is as it was in the last run; where there was none,
+    this is the first.
+
+    Parameters
+    ----------
+    inputs, items, users : as in `prepare`; logs that the last run has read are passed over
+    given : options of prepare by name (see `PrepareOptions.flat`); after a last run they have to be the same
+
+    Returns
+    -------
+    as `prepare` does
+
+    Raises
+    ------
+    ArtifactError : nothing tells what the last run has read
+    InputError, UsageError : as in `prepare`, and a file of the last run is gone, or an option differs
+    WorkdirError : another process has prepared meanwhile
+    """
+    last = last_run(workdir)
+    options = options_behind(last, given) if last else PrepareOptions.from_flat(given)
+    options.check()
+    check_bounds(options.clean)
+    new = gather(Given(inputs=inputs, items=items, users=users), options)
+    files = files_behind(last, new) if last else new
+    with _prepare_run(workdir, files, options, force) as run:
+        if not run.up_to_date:
+            check_is_last(last, run)
+        return _result(run, files, options, keep_log=True)
+
+
+def _prepare_run(
+    workdir: Path, files: Gathered, options: PrepareOptions, force: bool
+) -> AbstractContextManager[StageRun]:
     asked = {**files.as_json(), **options.flat()}
-    with stage_run(workdir, "prepare", options=asked, files=files.files, force=force) as run:
-        if run.up_to_date:
-            notice("prepare: up to date")
-            assert run.manifest is not None  # there is one, or it would not be up to date
-            return {**run.manifest["summary"], "up_to_date": True}
-        for line in files.notices:
-            notice(line)
-        try:
-            table = _write_outputs(run, files, options, keep=append, kept=usable(last, run.folder, files))
-            summary = _summary(run, table)
-            _check_targets(options.split, summary)
-        except Llmi2iError:
-            run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
-            raise
-        rows = {f"{name}.parquet": summary[name] for name in ("interactions", "items", "users")}
-        run.publish(rows=rows, summary=summary)
-        return {**summary, "up_to_date": False}
+    return stage_run(workdir, "prepare", options=asked, files=files.files, force=force)
+
+
+def _result(run: StageRun, files: Gathered, options: PrepareOptions, *, keep_log: bool) -> dict[str, Any]:
+    """Write and publish the tables, unless they are up to date; returns what `prepare` does."""
+    if run.up_to_date:
+        notice("prepare: up to date")
+        assert run.manifest is not None  # there is one, or it would not be up to date
+        return {**run.manifest["summary"], "up_to_date": True}
+    for line in files.notices:
+        notice(line)
+    kept = usable(read_manifest(run.manifest_path), run.description, run.folder) if keep_log else ""
+    try:
+        table = _write_outputs(run, files, options, keep=keep_log, kept=kept)
+        summary = _summary(run, table)
+        _check_targets(options.split, summary)
+    except Llmi2iError:
+        run.discard()  # a mistake in the input leaves nothing behind; a kill leaves what it had done
+        raise
+    rows = {f"{name}.parquet": summary[name] for name in ("interactions", "items", "users")}
+    run.publish(rows=rows, summary=summary)
+    return {**summary, "up_to_date": False}
 
 
 def _write_outputs(

@@ -204,6 +204,23 @@ def test_the_log_is_read_as_it_was(tmp_path):
     assert asked[0] == asked[1]
 
 
+def test_the_options_of_the_last_refit_do_not_hold(shop, tmp_path, capsys):
+    """W, prepared with --append, makes SERVE keep its log, too; what W leaves at its default is the default there."""
+    work, serve = tmp_path / "work", tmp_path / "serve"
+    log, items = shop / "interactions.parquet", ("--items", shop / "items.parquet")
+    for asked, n_items in (((*items, "--max-user-items", 6), 60), ((), pl.read_parquet(log)["item_id"].n_unique())):
+        shutil.rmtree(work, ignore_errors=True)
+        assert run("prepare", log, "--append", *asked, "-w", work) == 0
+        assert run("train-i2i", "-w", work) == 0
+        assert run("refit", "-w", work, "--to", serve) == 0
+        summaries = [manifest(folder, "prepare/manifest.json")["summary"] for folder in (work, serve)]
+        assert summaries[1]["train"] == summaries[0]["interactions"]
+        assert summaries[1]["items"] == n_items
+    assert summaries[1]["train"] == 1500
+    told = "all files are read again: the last run had 6 for --max-user-items\n"
+    assert told in capsys.readouterr().err
+
+
 # --- again, after a change, after a kill ------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.data import buckets, interactions
-from llmi2i_cli.runs.workdir import StageRun
+from llmi2i_cli.runs.workdir import StageRun, stage_run
 from tests.conftest import run
 
 TABLES = ("interactions.parquet", "items.parquet", "users.parquet")
@@ -104,7 +104,7 @@ def test_what_was_appended_is_not_appended_twice(days, tmp_path, monkeypatch, ca
     assert read == ["1.csv"]
 
 
-@pytest.mark.parametrize("how", ["changed-file", "changed-log", "no-log"])
+@pytest.mark.parametrize("how", ["changed-file", "changed-log", "no-log", "other-version"])
 def test_where_the_kept_log_is_of_no_use_all_is_read_again(days, tmp_path, monkeypatch, capsys, how):
     old = tmp_path / "0.csv"
     shutil.copy(days[0], old)
@@ -118,6 +118,11 @@ def test_where_the_kept_log_is_of_no_use_all_is_read_again(days, tmp_path, monke
         content = kept.read_bytes()
         kept.write_bytes(content[:-9] + b"x" + content[-8:])
         why = f"{kept} is missing or was changed"
+    elif how == "other-version":
+        about = manifest(tmp_path / "work")
+        about["versions"]["llmi2i"] = "0.0.1"
+        (tmp_path / "work/prepare/manifest.json").write_text(json.dumps(about))
+        why = "the last run was by llmi2i 0.0.1"
     else:
         why = "the last run was without --append"
     read = files_read(monkeypatch)
@@ -129,17 +134,93 @@ def test_where_the_kept_log_is_of_no_use_all_is_read_again(days, tmp_path, monke
     assert tables(tmp_path / "work") == tables(tmp_path / "whole")
 
 
-def test_other_options_are_refused(days, tmp_path, capsys):
-    assert run("prepare", days[0], "-w", tmp_path / "work") == 0
+@pytest.mark.parametrize(
+    ("of_last_run", "given", "left_out"),
+    [
+        ((), ("--split", "last-day"), "--split last-day"),
+        (("--max-user-items", 5), ("--tail-fraction", 0.2, "--max-user-items", 1000), "--max-user-items 1000"),
+    ],
+)
+def test_other_options_are_refused_be_they_the_defaults(days, tmp_path, capsys, of_last_run, given, left_out):
+    work = ("-w", tmp_path / "work")
+    assert run("prepare", days[0], *of_last_run, *work) == 0
     before = tables(tmp_path / "work")
     capsys.readouterr()
-    assert run("prepare", "--append", days[1], "--split", "last-day", "-w", tmp_path / "work") == 2
-    told = "Error: --append goes on with the options of the last run: leave out --split last-day\n"
+    assert run("prepare", "--append", days[1], *given, *work) == 2
+    told = f"Error: --append goes on with the options of the last run: leave out {left_out}\n"
     assert capsys.readouterr().err == told
+    assert tables(tmp_path / "work") == before
+    assert run("prepare", "--append", days[1], *of_last_run, *work) == 0  # what was asked for may be said again
+
+
+def test_other_logs_are_refused(days, tmp_path, capsys):
     (tmp_path / "b.txt").write_text("u2 a a\n")
+    assert run("prepare", days[0], "-w", tmp_path / "work") == 0
+    before = tables(tmp_path / "work")
     assert run("prepare", "--append", tmp_path / "b.txt", "-w", tmp_path / "work") == 2
     assert "have to agree in whether they have times" in capsys.readouterr().err
+    assert run("prepare", "--append", days[1], "--test", days[2], "-w", tmp_path / "work") == 2
+    assert "--append has no files for --valid and --test: run prepare with all files" in capsys.readouterr().err
     assert tables(tmp_path / "work") == before
+    assert run("prepare", days[0], "--test", days[1], "-w", tmp_path / "held-out") == 0
+    assert run("prepare", "--append", days[2], "-w", tmp_path / "held-out") == 2
+    assert "--append has no files for --valid and --test, and the last run had" in capsys.readouterr().err
+
+
+def test_the_format_of_the_last_run_holds(tmp_path):
+    """Neither the names nor the first lines tell what these files are."""
+    for number in (0, 1):
+        rows = "".join(f"u{k % 3},i{k % 4},{10 * number + k}\n" for k in range(10))
+        (tmp_path / f"{number}.dat").write_text(f"u,i,t\n{rows}")
+    days = [tmp_path / "0.dat", tmp_path / "1.dat"]
+    options = ("--format", "csv", "--user-column", "u", "--item-column", "i", "--time-column", "t")
+    assert run("prepare", days[0], *options[2:], "-w", tmp_path / "work", "--append") == 1
+    assert run("prepare", days[0], *options, "-w", tmp_path / "work", "--append") == 0
+    assert run("prepare", days[1], "-w", tmp_path / "work", "--append") == 0
+    assert run("prepare", *days, *options, "-w", tmp_path / "whole") == 0
+    assert tables(tmp_path / "work") == tables(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("harm", ["cut", "removed"])
+def test_where_nothing_tells_what_the_last_run_has_read_nothing_is_dropped(days, tmp_path, capsys, harm):
+    assert run("prepare", "--append", days[0], "-w", tmp_path / "work") == 0
+    before, path = tables(tmp_path / "work"), tmp_path / "work/prepare/manifest.json"
+    if harm == "removed":
+        path.unlink()
+        why = f"{path.parent} has tables, but no manifest.json tells of which files"
+    else:
+        path.write_text(path.read_text()[:400])
+        why = f"{path} is damaged and no longer tells what was prepared"
+    capsys.readouterr()
+    assert run("prepare", "--append", days[1], "-w", tmp_path / "work") == 1
+    assert capsys.readouterr().err == f"Error: {why}: run prepare with all files, without --append\n"
+    assert tables(tmp_path / "work") == before
+    assert run("prepare", *days[:2], "-w", tmp_path / "work") == 0  # that is what helps
+    assert manifest(tmp_path / "work")["options"]["logs"] == [[str(day), "csv"] for day in days[:2]]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_another_process_appends_meanwhile_is_not_lost(days, tmp_path, monkeypatch, capsys, before):
+    """The last run is looked at before the lock is held: digesting the files of a large log takes minutes."""
+    work = ("-w", tmp_path / "work")
+    if before:
+        assert run("prepare", "--append", days[0], *work) == 0
+
+    def after_another(*arguments, **more):
+        monkeypatch.undo()
+        assert run("prepare", "--append", days[1], *work) == 0
+        return stage_run(*arguments, **more)
+
+    monkeypatch.setattr("llmi2i_cli.stages.prepare.stage_run", after_another)
+    assert run("prepare", "--append", days[2], *work) == 1
+    folder = tmp_path / "work/prepare"
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Error: {folder} was written by another process meanwhile: run the same command again"
+    )
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*TABLES, "log", "manifest.json"])
+    assert run("prepare", "--append", days[2], *work) == 0
+    assert run("prepare", *days[1 - before : 3], "-w", tmp_path / "whole") == 0
+    assert tables(tmp_path / "work") == tables(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("where", ["cutting", "cleaning", "publishing"])
