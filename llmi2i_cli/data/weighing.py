@@ -35,7 +35,7 @@ class Weighing:
         return require_column(self.table, RATING_NAMES, self.options.rating_column, "--rating-column")
 
     def weights(self, chunk: pl.DataFrame) -> pl.Series:
-        """Float64 (n,), at least 0; 1 where nothing else is known.
+        """Float32 (n,), as they are kept, at least 0; 1 where nothing else is known.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Weighing:
         if self.options.min_rating is not None:
             ratings = numbers(self.table, chunk, self._rating, "--rating-column")
             weights = weights.set(ratings < self.options.min_rating, 0.0)
-        return weights
+        return weights.cast(pl.Float32)
 
     def _event_weights(self, chunk: pl.DataFrame) -> pl.Series:
         column, known = str(self.options.event_column), self.options.event_weights

@@ -45,6 +45,11 @@ def test_a_column_of_weights_multiplies_with_the_events(tmp_path):
     assert read(path, **given) == [("u", "a", 1, 1.0), ("u", "a", 2, 0.5)]
 
 
+def test_what_is_too_small_to_be_kept_is_left_out(tmp_path):
+    path = csv(tmp_path, "user,item,time,n\nu,a,1,1e-50\nu,a,2,1e-30\n")
+    assert read(path, weight_column="n") == [("u", "a", 2, pytest.approx(1e-30))]
+
+
 def test_low_ratings_are_left_out_and_weigh_nothing_else(tmp_path):
     path = csv(tmp_path, "user,item,time,rating\nu,a,1,5\nu,b,2,3.5\nv,a,3,4\n")
     assert read(path, min_rating=4) == [("u", "a", 1), ("v", "a", 3)]
