@@ -35,6 +35,10 @@ class PackageError(Llmi2iError):
     """An optional package that was asked for is not installed; the message names the extra that holds it."""
 
 
+class ClusterError(Llmi2iError):
+    """The Ray cluster that was asked for does not answer, or loses every worker."""
+
+
 class UsageError(Llmi2iError):
     """Options that contradict each other or are out of range. Exit status 2."""
 

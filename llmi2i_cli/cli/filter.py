@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Shard, Shards, Workdir
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Ray, Shard, Shards, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
 
@@ -19,6 +19,7 @@ def filter_candidates(
     include_real: Annotated[bool, typer.Option("--include-real", help="Judge the train interactions as well.")] = False,
     shards: Shards = 1,
     shard: Shard = 1,
+    ray: Ray = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,6 +35,7 @@ def filter_candidates(
         include_real=include_real,
         shards=shards,
         shard=shard,
+        ray=ray,
         force=force,
     )
     print_manifest(manifest, as_json)

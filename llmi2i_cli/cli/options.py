@@ -65,6 +65,14 @@ Resume = Annotated[
 Shards = Annotated[int, typer.Option(help="Shards that the users are divided into; each may run anywhere.", min=1)]
 Shard = Annotated[int, typer.Option(help="Which of the shards this run does, from 1.", min=1)]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local",
+        help="Share the work out on a Ray cluster, or on one of this machine's processors (extra: ray).",
+    ),
+]
+
 
 def recent_option(value: str) -> int | None:
     """`--recent M|auto`; None is auto."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from llmi2i_cli.choices.methods import DEFAULT, METHODS
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Attention, Force, Shard, Shards, Workdir
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Attention, Force, Ray, Shard, Shards, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
 
@@ -25,6 +25,7 @@ def synthesize(
     ] = None,
     shards: Shards = 1,
     shard: Shard = 1,
+    ray: Ray = None,
     attention: Attention = "auto",
     force: Force = False,
     as_json: AsJson = False,
@@ -43,6 +44,7 @@ def synthesize(
         only_users=only_users,
         shards=shards,
         shard=shard,
+        ray=ray,
         attention=attention,
         force=force,
     )

@@ -2,6 +2,7 @@
 
 Users are cut into blocks of a fixed size in their order. A block is computed from its users alone and written as one
 Parquet file of the run's partial directory; its presence is its completion mark. Shard I of N takes every N-th block.
+A runner (`tasks`) does them.
 Whoever then finds that all blocks are there, and has the lock of `StageRun.publishing`, merges them in order.
 """
 
@@ -16,6 +17,7 @@ import polars as pl
 
 from llmi2i_cli.files.tables import Schema, sink_blocks, sink_table, write_table
 from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.tasks import Runner, here
 from llmi2i_cli.runs.workdir import StageRun
 
 QUESTIONS: Schema = {"user_id": pl.String, "question": pl.UInt64}
@@ -25,6 +27,7 @@ QUESTIONS: Schema = {"user_id": pl.String, "question": pl.UInt64}
 class BlockedTable:
     """An output ``NAME.parquet`` made in blocks: block b has the rows of `make(b)`, in the columns of `schema`.
 
+    `make` is sent to whoever does the blocks: a function of a module, or a method of what can be sent.
     With `with_questions` the rows have one more column, ``question``, which ``questions.parquet`` gets once per user.
     """
 
@@ -38,8 +41,28 @@ class BlockedTable:
     def block_schema(self) -> Schema:
         return {**self.schema, "question": pl.UInt64} if self.with_questions else self.schema
 
-    def path(self, run: StageRun, block: int) -> Path:
-        return run.partial / f"{self.name}-{block:06d}.parquet"
+    def path(self, partial: Path, block: int) -> Path:
+        return partial / f"{self.name}-{block:06d}.parquet"
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A task: block `number` of table `table` of those at hand."""
+
+    table: int
+    number: int
+
+
+@dataclass(frozen=True)
+class _WriteBlock:
+    """What a task does."""
+
+    tables: Sequence[BlockedTable]
+    partial: Path
+
+    def __call__(self, block: _Block) -> None:
+        table = self.tables[block.table]
+        write_table(table.make(block.number), table.path(self.partial, block.number), table.block_schema)
 
 
 def publish_in_blocks(
@@ -50,6 +73,7 @@ def publish_in_blocks(
     shard: int,
     title: str,
     details: Callable[[], Mapping[str, Any]] = dict,
+    runner: Runner = here,
 ) -> dict[str, Any] | None:
     """Compute the blocks of one shard that are not there yet; with the last one, merge all and publish.
 
@@ -62,17 +86,20 @@ def publish_in_blocks(
     -------
     the manifest, or None when other shards have not finished yet
     """
-    for table in tables:
-        mine = range(shard - 1, table.n_blocks, shards)
-        with run.progress_bar(f"{title} ({table.name})", len(mine)) as bar:
-            for block in mine:
-                if not (path := table.path(run, block)).exists():
-                    write_table(table.make(block), path, table.block_schema)
-                bar.advance()
+    partial = run.partial.resolve()
+    mine = [
+        _Block(place, number)
+        for place, table in enumerate(tables)
+        for number in range(shard - 1, table.n_blocks, shards)
+    ]
+    left = [block for block in mine if not tables[block.table].path(partial, block.number).exists()]
+    with run.progress_bar(title, len(mine)) as bar:
+        bar.advance(len(mine) - len(left))
+        runner(_WriteBlock(tables, partial), left, bar.advance)
     with run.publishing() as published:
         if published:
             return published
-        missing = sum(not table.path(run, block).exists() for table in tables for block in range(table.n_blocks))
+        missing = sum(not table.path(partial, block).exists() for table in tables for block in range(table.n_blocks))
         if missing:
             notice(f"{run.stage.name}: shard {shard} of {shards} is done, {missing} blocks of other shards are not")
             return None
@@ -83,7 +110,7 @@ def publish_in_blocks(
 def _merge(run: StageRun, table: BlockedTable) -> int:
     """Write all blocks, in order, into one Parquet file, streaming; returns its rows."""
     empty = pl.DataFrame(schema=dict(table.schema)).lazy()
-    paths = [table.path(run, block) for block in range(table.n_blocks)]
+    paths = [table.path(run.partial, block) for block in range(table.n_blocks)]
     parts = [pl.scan_parquet(path, glob=False).select(list(table.schema)) for path in paths]
     output = run.output(f"{table.name}.parquet")
     sink_table(pl.concat([empty, *parts]), output)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 from llmi2i_cli.choices.evidence import FEATURES
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.tasks import SentAsFields
 from llmi2i_cli.runs.workdir import shard_label, stage_run
+from llmi2i_cli.scale.runners import runner
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
+    from llmi2i_cli.artifacts.answers import EarlierAnswers
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import Catalogue
+    from llmi2i_cli.i2i.evidence import Evidence
+    from llmi2i_cli.llm.calibration import Calibration
+    from llmi2i_cli.llm.feature_tokens import Buckets
+    from llmi2i_cli.llm.judge import Discriminator
 
 REMEDY = "run `llmi2i sft-disc --force`"
 USERS_PER_BLOCK = 1024
@@ -30,6 +41,7 @@ def filter_candidates(
     include_real: bool = False,
     shards: int = 1,
     shard: int = 1,
+    ray: str | None = None,
     force: bool = False,
 ) -> dict[str, Any] | None:
     """Write ``filter/scored.parquet``: every candidate with label, confidence and `keep`.
@@ -39,6 +51,8 @@ def filter_candidates(
     others around it, without its own testimony, on the discriminator's own scale. About whom the same discriminator was
     asked the same in the last run keeps the confidences of then, unless a run is forced. Returns the manifest, or None
     when other shards have not finished yet.
+
+    `ray` is the address of a Ray cluster that does the work, or ``local``; the bytes are the same.
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
@@ -48,31 +62,32 @@ def filter_candidates(
         if run.up_to_date and run.manifest:
             notice(f"filter is up to date ({run.folder})")
             return run.manifest
-        from llmi2i_cli.artifacts.answers import EarlierAnswers
         from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
         from llmi2i_cli.runs.again import has_answers_of_the_same, tell_kept
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
-        judge = _Judge(workdir, min_confidence)
-        if not force and has_answers_of_the_same(run, "sft-disc/model/", []):
-            judge.earlier = EarlierAnswers.read(workdir, SCORED_PATH, judge.user_ids)
-        blocks = judge.n_candidate_blocks
-        tables = [BlockedTable("scored", blocks, judge.candidates_of_block, SCORED, with_questions=True)]
+        keeps = not force and has_answers_of_the_same(run, "sft-disc/model/", [])
+        judge = _Judge(workdir, min_confidence, keeps, USERS_PER_BLOCK)
+        n_blocks = -(-judge.n_listed // USERS_PER_BLOCK)
+        tables = [BlockedTable("scored", n_blocks, judge.candidates_of_block, SCORED, with_questions=True)]
         if include_real:
-            tables.append(BlockedTable("scored-real", judge.n_real_blocks, judge.real_of_block, SCORED_REAL))
+            n_blocks = -(-judge.histories.n_users // USERS_PER_BLOCK)
+            tables.append(BlockedTable("scored-real", n_blocks, judge.real_of_block, SCORED_REAL))
         outputs = [f"{table.name}.parquet" for table in tables]
-        manifest = publish_in_blocks(
-            run,
-            tables,
-            shards=shards,
-            shard=shard,
-            title="Filtering, blocks of users",
-            details=lambda: {
-                "kept": {output: _kept(run.output(output)) for output in outputs},
-                "users": judge.n_listed,
-                "users_kept": judge.earlier.kept(run.output("questions.parquet"), judge.user_ids),
-            },
-        )
+        with runner(ray, on_gpus=True) as run_tasks:
+            manifest = publish_in_blocks(
+                run,
+                tables,
+                shards=shards,
+                shard=shard,
+                title="Filtering, blocks of users",
+                runner=run_tasks,
+                details=lambda: {
+                    "kept": {output: _kept(run.output(output)) for output in outputs},
+                    "users": judge.n_listed,
+                    "users_kept": judge.earlier.kept(run.output("questions.parquet"), judge.user_ids),
+                },
+            )
         tell_kept(manifest, "filter")
         return manifest
 
@@ -93,44 +108,105 @@ def check_known(names: Sequence[str], model: Path) -> None:
         )
 
 
-class _Judge:
-    """Everything that judging a block of users needs, loaded once."""
+@dataclass(frozen=True)
+class _Judge(SentAsFields):
+    """Everything that judging a block of users needs, read when it is needed first.
 
-    def __init__(self, workdir: Path, min_confidence: float) -> None:
+    Attributes
+    ----------
+    keeps : about whom the same is asked as in the last run keeps the confidences of then
+    """
+
+    workdir: Path
+    min_confidence: float
+    keeps: bool
+    block_users: int
+
+    @property
+    def model(self) -> Path:
+        return self.workdir / "sft-disc" / "model"
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from llmi2i_cli.artifacts.prepared import read_catalogue
+
+        return read_catalogue(self.workdir)
+
+    @cached_property
+    def user_ids(self) -> pl.Series:
+        from llmi2i_cli.artifacts.prepared import read_user_ids
+
+        return read_user_ids(self.workdir)
+
+    @cached_property
+    def histories(self) -> Histories:
+        from llmi2i_cli.artifacts.prepared import read_histories
+
+        return read_histories(self.workdir)
+
+    @cached_property
+    def timestamps(self) -> NDArray[np.int64]:
+        from llmi2i_cli.artifacts.prepared import read_times
+
+        return read_times(self.workdir)
+
+    @cached_property
+    def discriminator(self) -> Discriminator:
+        from llmi2i_cli.artifacts.prepared import read_profiles
+        from llmi2i_cli.llm.judge import load_discriminator
+
+        return load_discriminator(self.model, self.catalogue, read_profiles(self.workdir))
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        from llmi2i_cli.llm.feature_tokens import Buckets
+        from llmi2i_cli.llm.judge import BUCKETS
+
+        buckets = Buckets.load(self.model / BUCKETS, REMEDY)
+        check_known(buckets.names, self.model)
+        return buckets
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        from llmi2i_cli.llm.calibration import Calibration
+        from llmi2i_cli.llm.judge import CALIBRATION
+
+        return Calibration.load(self.model / CALIBRATION, REMEDY)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        from llmi2i_cli.i2i.evidence import Evidence
+
+        return Evidence(self.histories, self.catalogue.texts, self.buckets.names)
+
+    @cached_property
+    def earlier(self) -> EarlierAnswers:
+        from llmi2i_cli.artifacts.answers import EarlierAnswers
+
+        if self.keeps:
+            return EarlierAnswers.read(self.workdir, SCORED_PATH, self.user_ids)
+        return EarlierAnswers.none(SCORED_PATH, len(self.user_ids))
+
+    @cached_property
+    def candidates(self) -> pl.LazyFrame:
+        from llmi2i_cli.artifacts.schemas import scan_artifact
+
+        return scan_artifact(self.workdir, CANDIDATES_PATH)
+
+    @cached_property
+    def row_ptr(self) -> NDArray[np.int64]:
+        """Where the candidates' rows of each listed user begin, and the end, int64 (n_listed + 1,)."""
         import numpy as np
 
-        from llmi2i_cli.artifacts.answers import EarlierAnswers
-        from llmi2i_cli.artifacts.prepared import (
-            read_catalogue,
-            read_histories,
-            read_profiles,
-            read_times,
-            read_user_ids,
-        )
-        from llmi2i_cli.artifacts.schemas import rows_of_users, scan_artifact
-        from llmi2i_cli.i2i.evidence import Evidence
-        from llmi2i_cli.llm.calibration import Calibration
-        from llmi2i_cli.llm.feature_tokens import Buckets
-        from llmi2i_cli.llm.judge import BUCKETS, CALIBRATION, load_discriminator
+        from llmi2i_cli.artifacts.schemas import rows_of_users
 
-        model = workdir / "sft-disc" / "model"
-        self.catalogue, self.user_ids = read_catalogue(workdir), read_user_ids(workdir)
-        self.histories = read_histories(workdir)
-        self.discriminator = load_discriminator(model, self.catalogue, read_profiles(workdir))
-        self.buckets = Buckets.load(model / BUCKETS, REMEDY)
-        self.calibration = Calibration.load(model / CALIBRATION, REMEDY)
-        check_known(self.buckets.names, model)
-        self.evidence = Evidence(self.histories, self.catalogue.texts, self.buckets.names)
-        self.min_confidence = min_confidence
-        self.workdir = workdir
-        self.earlier = EarlierAnswers.none(SCORED_PATH, len(self.user_ids))
-        self.candidates = scan_artifact(workdir, CANDIDATES_PATH)
-        self.timestamps = read_times(workdir)
-        counts = rows_of_users(workdir, CANDIDATES_PATH)["count"].to_numpy()
-        self._row_ptr = np.concatenate([[0], np.cumsum(counts)])  # candidates' rows of each listed user
-        self.n_listed = len(counts)
-        self.n_candidate_blocks = -(-self.n_listed // USERS_PER_BLOCK)
-        self.n_real_blocks = -(-self.histories.n_users // USERS_PER_BLOCK)
+        counts = rows_of_users(self.workdir, CANDIDATES_PATH)["count"].to_numpy()
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    @property
+    def n_listed(self) -> int:
+        """Users with candidates."""
+        return len(self.row_ptr) - 1
 
     def candidates_of_block(self, block: int) -> pl.DataFrame:
         """Scored candidates of the block's users, in the file's order, and the digest of what was asked about each."""
@@ -142,8 +218,8 @@ class _Judge:
         from llmi2i_cli.artifacts.schemas import collect_artifact
         from llmi2i_cli.llm.judge import answers, digests_of, questions_about
 
-        bounds = np.minimum(np.array([block, block + 1]) * USERS_PER_BLOCK, len(self._row_ptr) - 1)
-        start, end = self._row_ptr[bounds]
+        bounds = np.minimum(np.array([block, block + 1]) * self.block_users, self.n_listed)
+        start, end = self.row_ptr[bounds]
         frame = collect_artifact(self.candidates.slice(int(start), int(end - start)), self.workdir, CANDIDATES_PATH)
         indexed = with_index(frame, self.user_ids, "user_id", CANDIDATES_PATH)
         indexed = with_index(indexed, self.catalogue.ids, "item_id", CANDIDATES_PATH)
@@ -181,7 +257,7 @@ class _Judge:
         from llmi2i_cli.llm.judge import judge
         from llmi2i_cli.llm.positions import HISTORY
 
-        first, last = (min(b * USERS_PER_BLOCK, self.histories.n_users) for b in (block, block + 1))
+        first, last = (min(b * self.block_users, self.histories.n_users) for b in (block, block + 1))
         places = np.arange(self.histories.ptr[first], self.histories.ptr[last])
         users = np.repeat(np.arange(first, last), self.histories.lengths[first:last])
         contexts, items = self.histories.around(places, HISTORY), self.histories.items[places]

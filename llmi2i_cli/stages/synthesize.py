@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +11,19 @@ from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.methods import DEFAULT, METHODS
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.runs.progress import notice
+from llmi2i_cli.runs.tasks import SentAsFields
 from llmi2i_cli.runs.workdir import shard_label, stage_run
+from llmi2i_cli.scale.runners import runner
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
+
+    from llmi2i_cli.artifacts.answers import EarlierAnswers
+    from llmi2i_cli.artifacts.histories import Histories
+    from llmi2i_cli.artifacts.prepared import Catalogue
+    from llmi2i_cli.llm.generate import Generator, Ranker
 
 CANDIDATES_PATH = "synthesize/candidates.parquet"
 
@@ -28,6 +37,7 @@ def synthesize(
     only_users: Path | None = None,
     shards: int = 1,
     shard: int = 1,
+    ray: str | None = None,
     attention: str = "auto",
     force: bool = False,
 ) -> dict[str, Any] | None:
@@ -36,6 +46,8 @@ def synthesize(
     Reads train interactions alone. Users without any are left out: there is nothing to go on from. Who was asked the
     same of the same model in the last run keeps the rows of then, unless a run is forced. Returns the manifest, or None
     when other shards have not finished yet.
+
+    `ray` is the address of a Ray cluster that does the work, or ``local``; the bytes are the same.
     """
     label = shard_label(shards, shard)
     with stage_run(
@@ -54,65 +66,134 @@ def synthesize(
         if run.up_to_date and run.manifest:
             notice(f"synthesize is up to date ({run.folder})")
             return run.manifest
-        import numpy as np
-        import polars as pl
-
-        from llmi2i_cli.artifacts.answers import EarlierAnswers
-        from llmi2i_cli.artifacts.prepared import read_catalogue, read_histories, read_profiles, read_user_ids
         from llmi2i_cli.artifacts.schemas import CANDIDATES
-        from llmi2i_cli.llm.generate import BLOCK_USERS, load_generator, query_digest
+        from llmi2i_cli.llm.generate import BLOCK_USERS
         from llmi2i_cli.runs.again import has_answers_of_the_same, tell_kept
         from llmi2i_cli.runs.blocks import BlockedTable, publish_in_blocks
 
-        catalogue, user_ids, profiles = read_catalogue(workdir), read_user_ids(workdir), read_profiles(workdir)
-        histories = read_histories(workdir)
-        generator = load_generator(workdir / "sft-gen" / "model", catalogue, profiles, attention=attention)
-        asked = np.flatnonzero(histories.lengths > 0)
-        if only_users is not None:
-            asked = np.intersect1d(asked, read_user_list(only_users, user_ids))
-        rank_users = load(METHODS[method].ranker)(generator, histories, history, recall_number)
-
-        earlier = EarlierAnswers.none(CANDIDATES_PATH, histories.n_users)
         alone = not METHODS[method].reads_others
-        if not force and alone and has_answers_of_the_same(run, "sft-gen/model/", ["method", "recall_number"]):
-            earlier = EarlierAnswers.read(workdir, CANDIDATES_PATH, user_ids)
-
-        def make(block: int) -> pl.DataFrame:
-            users = asked[block * BLOCK_USERS : (block + 1) * BLOCK_USERS]
-            shown = ((user, histories.row(user)) for user in users.tolist())
-            questions = np.array([query_digest(generator, u, row[-history:], row) for u, row in shown], np.uint64)
-            same = earlier.have(users, questions)
-            asked_for = pl.DataFrame({"user_id": user_ids.gather(users), "question": questions}).with_row_index("place")
-            rows = pl.concat([earlier.rows(users[same]), propose(users[~same])])
-            return rows.join(asked_for, on="user_id").sort("place", "rank")
-
-        def propose(users: NDArray[np.int64]) -> pl.DataFrame:
-            items, logprobs = rank_users(users.tolist())
-            real = items >= 0
-            rank = np.broadcast_to(np.arange(1, recall_number + 1, dtype=np.int32), items.shape)
-            return pl.DataFrame(
-                {
-                    "user_id": user_ids.gather(np.repeat(users, real.sum(1))),
-                    "item_id": catalogue.ids.gather(items[real]),
-                    "rank": rank[real],
-                    "logprob": logprobs[real],
-                }
+        keeps = not force and alone and has_answers_of_the_same(run, "sft-gen/model/", ["method", "recall_number"])
+        proposals = _Proposals(workdir, method, history, recall_number, only_users, attention, keeps, BLOCK_USERS)
+        n_blocks = -(-len(proposals.asked) // BLOCK_USERS)
+        table = BlockedTable("candidates", n_blocks, proposals.of_block, CANDIDATES, with_questions=True)
+        with runner(ray, on_gpus=True) as run_tasks:
+            manifest = publish_in_blocks(
+                run,
+                [table],
+                shards=shards,
+                shard=shard,
+                title="Synthesizing, blocks of users",
+                runner=run_tasks,
+                details=lambda: {
+                    "users": len(proposals.asked),
+                    "users_kept": proposals.earlier.kept(run.output("questions.parquet"), proposals.user_ids),
+                },
             )
-
-        table = BlockedTable("candidates", -(-len(asked) // BLOCK_USERS), make, CANDIDATES, with_questions=True)
-        manifest = publish_in_blocks(
-            run,
-            [table],
-            shards=shards,
-            shard=shard,
-            title="Synthesizing, blocks of users",
-            details=lambda: {
-                "users": len(asked),
-                "users_kept": earlier.kept(run.output("questions.parquet"), user_ids),
-            },
-        )
         tell_kept(manifest, "synthesize")
         return manifest
+
+
+@dataclass(frozen=True)
+class _Proposals(SentAsFields):
+    """Everything that asking about a block of users needs, read when it is needed first.
+
+    Attributes
+    ----------
+    keeps : who is asked the same as in the last run keeps the rows of then
+    """
+
+    workdir: Path
+    method: str
+    history: int
+    recall_number: int
+    only_users: Path | None
+    attention: str
+    keeps: bool
+    block_users: int
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from llmi2i_cli.artifacts.prepared import read_catalogue
+
+        return read_catalogue(self.workdir)
+
+    @cached_property
+    def user_ids(self) -> pl.Series:
+        from llmi2i_cli.artifacts.prepared import read_user_ids
+
+        return read_user_ids(self.workdir)
+
+    @cached_property
+    def histories(self) -> Histories:
+        from llmi2i_cli.artifacts.prepared import read_histories
+
+        return read_histories(self.workdir)
+
+    @cached_property
+    def asked(self) -> NDArray[np.int64]:
+        """The users who are asked about, sorted."""
+        import numpy as np
+
+        asked = np.flatnonzero(self.histories.lengths > 0)
+        if self.only_users is not None:
+            asked = np.intersect1d(asked, read_user_list(self.only_users, self.user_ids))
+        return asked
+
+    @cached_property
+    def generator(self) -> Generator:
+        from llmi2i_cli.artifacts.prepared import read_profiles
+        from llmi2i_cli.llm.generate import load_generator
+
+        model = self.workdir / "sft-gen" / "model"
+        return load_generator(model, self.catalogue, read_profiles(self.workdir), attention=self.attention)
+
+    @cached_property
+    def rank_users(self) -> Ranker:
+        ranker: Ranker = load(METHODS[self.method].ranker)(
+            self.generator, self.histories, self.history, self.recall_number
+        )
+        return ranker
+
+    @cached_property
+    def earlier(self) -> EarlierAnswers:
+        from llmi2i_cli.artifacts.answers import EarlierAnswers
+
+        if self.keeps:
+            return EarlierAnswers.read(self.workdir, CANDIDATES_PATH, self.user_ids)
+        return EarlierAnswers.none(CANDIDATES_PATH, self.histories.n_users)
+
+    def of_block(self, block: int) -> pl.DataFrame:
+        """The rows of ``candidates.parquet`` of a block of the users, each with the digest of the question."""
+        import numpy as np
+        import polars as pl
+
+        from llmi2i_cli.llm.generate import query_digest
+
+        users = self.asked[block * self.block_users : (block + 1) * self.block_users]
+        shown = ((user, self.histories.row(user)) for user in users.tolist())
+        questions = np.array(
+            [query_digest(self.generator, user, row[-self.history :], row) for user, row in shown], np.uint64
+        )
+        same = self.earlier.have(users, questions)
+        asked_for = pl.DataFrame({"user_id": self.user_ids.gather(users), "question": questions})
+        rows = pl.concat([self.earlier.rows(users[same]), self._ask(users[~same])])
+        return rows.join(asked_for.with_row_index("place"), on="user_id").sort("place", "rank")
+
+    def _ask(self, users: NDArray[np.int64]) -> pl.DataFrame:
+        import numpy as np
+        import polars as pl
+
+        items, logprobs = self.rank_users(users.tolist())
+        real = items >= 0
+        rank = np.broadcast_to(np.arange(1, self.recall_number + 1, dtype=np.int32), items.shape)
+        return pl.DataFrame(
+            {
+                "user_id": self.user_ids.gather(np.repeat(users, real.sum(1))),
+                "item_id": self.catalogue.ids.gather(items[real]),
+                "rank": rank[real],
+                "logprob": logprobs[real],
+            }
+        )
 
 
 def read_user_list(path: Path, user_ids: pl.Series) -> Any:
