@@ -22,12 +22,25 @@ ALLOWED: dict[str, set[str]] = {
     "refit": {"stages", "evaluation", "llm", "files", "runs"},
     "plots": {"data", "files", "runs"},
     "report": {"plots", "i2i", "evaluation", "artifacts", "files", "runs"},
-    "stages": {"report", "plots", "data", "llm", "i2i", "evaluation", "publishing", "artifacts", "files", "runs"},
+    "stages": {
+        "report",
+        "plots",
+        "data",
+        "llm",
+        "i2i",
+        "evaluation",
+        "publishing",
+        "scale",
+        "artifacts",
+        "files",
+        "runs",
+    },
     "publishing": {"data", "i2i", "artifacts", "files", "runs"},
     "evaluation": {"data", "i2i", "artifacts", "files", "runs"},
     "llm": {"artifacts", "files", "runs"},
     "i2i": {"artifacts", "files", "runs"},
     "data": {"artifacts", "files", "runs"},
+    "scale": {"runs"},
     "artifacts": {"files", "runs"},
     "runs": {"files"},
     "files": set(),
@@ -52,8 +65,8 @@ ONLY = {
 # ... but for the one that trains a model to judge by it.
 EXEMPT = {"llmi2i_cli.evaluation.served_model"}
 # Third-party packages that take long to import, and the rooms that may not have them even inside functions.
-HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich", "matplotlib", "jinja2"}
-WITHOUT_NUMPY = {"runs", "choices", "errors", "__main__", "cli"}
+HEAVY = {"numpy", "polars", "numba", "torch", "transformers", "implicit", "rich", "matplotlib", "jinja2", "ray"}
+WITHOUT_NUMPY = {"runs", "scale", "choices", "errors", "__main__", "cli"}
 WITH_TABLES = {"llmi2i_cli.runs.blocks"}
 
 

@@ -34,6 +34,7 @@ class Model:
     ranks_by : how ``evaluate --ranking`` can rank with it, its default first
     user_ranker : dotted path of the class that ranks by users' vectors, where `ranks_by` has ``user-vectors``
     dense : its neighbours are the nearest of all items' vectors, which can be searched approximately
+    by_rows : its table is made row by row, so that the rows can be shared out
     reads : what it is made from: the ``log`` (real or fused), the items' ``texts``, a file of ``vectors`` that the user
         has, the trained ``generator``, other models' tables (``parts``)
     next_points : dotted path of a function ``(best point, given) -> points`` by which tuning goes on after the grid,
@@ -49,6 +50,7 @@ class Model:
     ranks_by: tuple[str, ...] = ("index",)
     user_ranker: str | None = None
     dense: bool = False
+    by_rows: bool = False
     reads: tuple[str, ...] = ("log",)
     next_points: str | None = None
 
@@ -85,6 +87,7 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.swing:train",
             model_options.SwingOptions,
             {"user_weight": ("sqrt", "one"), "smoothing": (1.0, 5.0, 20.0)},
+            by_rows=True,
         ),
         Model(
             "bm25",
@@ -93,6 +96,7 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.bm25:train",
             model_options.Bm25Options,
             {"k1": (0.1, 0.3, 0.6, 1.2), "b": (0.25, 0.5, 0.75)},
+            by_rows=True,
         ),
         Model(
             "itemknn",
@@ -101,6 +105,7 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.itemknn:train",
             model_options.ItemKnnOptions,
             {"shrinkage": (0.0, 3.0, 10.0, 30.0, 100.0)},
+            by_rows=True,
         ),
         Model(
             "rp3beta",
@@ -109,6 +114,7 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.rp3beta:train",
             model_options.Rp3BetaOptions,
             {"alpha": (0.5, 1.0, 1.5), "beta": (0.2, 0.4, 0.6, 0.8)},
+            by_rows=True,
         ),
         Model(
             "ease",
@@ -145,6 +151,7 @@ MODELS: Mapping[str, Model] = {
             "llmi2i_cli.i2i.text:train",
             model_options.TextOptions,
             {"k1": (0.0, 1.2), "idf": (0.5, 1.0, 1.5)},
+            by_rows=True,
             reads=("texts",),
         ),
         Model(

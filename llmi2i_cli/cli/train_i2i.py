@@ -8,7 +8,7 @@ import typer
 
 from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.cli.declared import with_options
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Workdir
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, I2IModel, Ray, Workdir
 from llmi2i_cli.cli.printing import print_json, print_table
 
 DENSE = ", ".join(row.label for row in MODELS.values() if row.dense)
@@ -27,6 +27,7 @@ def train_i2i(
         Literal["exact", "faiss"],
         typer.Option(help=f"{DENSE}: how neighbours are found; faiss is for a million items and more."),
     ] = "exact",
+    ray: Ray = None,
     force: Force = False,
     as_json: AsJson = False,
     **model_options: Any,
@@ -45,6 +46,7 @@ def train_i2i(
         tune=tune,
         search=search,
         model_options={name: value for name, value in model_options.items() if value is not None},
+        ray=ray,
         force=force,
     )
     result = {"model": model, "data": data, **{key: manifest[key] for key in ("choice", "validation_recall_at_10")}}

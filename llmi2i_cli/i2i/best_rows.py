@@ -18,12 +18,14 @@ class Rows(NamedTuple):
     Attributes
     ----------
     item_order : int64 (n_items,), catalogue index of each of the model's items
+    places : int64 (n_items,), the row in `ids` and `scores` of each of the model's items
     tie_ranks : int32 (n_items,), of the model's items
     item_of_rank : int64 (n_items,), the inverse
-    ids, scores : int32 and float32 (n_items, k), in the order of the catalogue
+    ids, scores : int32 and float32 (n_rows, k)
     """
 
     item_order: NDArray[np.int64]
+    places: NDArray[np.int64]
     tie_ranks: NDArray[np.int32]
     item_of_rank: NDArray[np.int64]
     ids: NDArray[np.int32]
@@ -32,8 +34,15 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, neighbours: Neighbours, item_order: NDArray[np.int64]) -> Rows:
         """The rows of `neighbours`, for a model whose items are in `item_order`."""
-        ranks = tie_ranks(neighbours.n_items)[item_order]
-        return cls(item_order, ranks, np.argsort(ranks), neighbours.ids, neighbours.scores)
+        ranks = tie_ranks(len(item_order))[item_order]
+        return cls(item_order, item_order, ranks, np.argsort(ranks), neighbours.ids, neighbours.scores)
+
+    def of_range(self, first: int, last: int, k: int) -> Rows:
+        """Rows of their own for the model's items first .. last - 1 alone, in this order."""
+        some = Neighbours.empty(last - first, k)
+        places = np.empty(len(self.item_order), np.int64)  # what is not written to takes no memory
+        places[first:last] = np.arange(last - first)
+        return self._replace(places=places, ids=some.ids, scores=some.scores)
 
 
 @compiled()
@@ -62,7 +71,7 @@ def write_best(item: int, totals: NDArray[np.float64], touched: NDArray[np.int32
         keep_largest(keys, n, k)
         n = k
     best = np.sort(keys[:n])[::-1]
-    place = rows.item_order[item]
+    place = rows.places[item]
     for rank in range(n):
         other = rows.item_of_rank[tie_rank_of_key(best[rank])]
         rows.ids[place, rank] = rows.item_order[other]

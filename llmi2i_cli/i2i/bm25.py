@@ -11,7 +11,6 @@ Cost and memory: those of `sparse_products`, and 8 bytes per interaction.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +22,19 @@ from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.pair_products import PairProducts
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.row_job import RowJob, rank_rows
+from llmi2i_cli.i2i.sparse_products import products
 from llmi2i_cli.i2i.training import Job, Trained
 
 
 def bm25_neighbours(
-    histories: Histories,
-    *,
-    top_k: int = 200,
-    k1: float = Bm25Options.k1,
-    b: float = Bm25Options.b,
-    on_progress: Callable[[int, int], None] | None = None,
+    histories: Histories, *, top_k: int = 200, k1: float = Bm25Options.k1, b: float = Bm25Options.b
 ) -> Neighbours:
+    """The table of `bm25_rows`."""
+    return rank_rows(bm25_rows(histories, top_k=top_k, k1=k1, b=b))
+
+
+def bm25_rows(histories: Histories, *, top_k: int, k1: float = Bm25Options.k1, b: float = Bm25Options.b) -> RowJob:
     """The `top_k` items with the highest BM25 score of each item, the item itself left out.
 
     (implicit counts an item among its own K neighbours: its K + 1 are our `top_k` = K.) A repeated (user, item) is one
@@ -45,7 +45,6 @@ def bm25_neighbours(
     ----------
     k1 : how late repeats or weights saturate, at least 0
     b : how far an item's popularity is normalised away, from 0 to 1
-    on_progress : called with (done, total) in units of work
 
     Raises
     ------
@@ -55,12 +54,12 @@ def bm25_neighbours(
         raise UsageError(f"top-k must be at least 1, not {top_k}")
     log = incidence(histories, repeats="sum")
     weights = _bm25_weights(log, k1, b)  # idf occurs twice in a product: none is negative
-    return best_products(log, weights, top_k=top_k, on_progress=on_progress)
+    return products(log, weights, top_k=top_k)
 
 
 def train(job: Job, options: Bm25Options) -> Trained:
     """The row of `choices.models`."""
-    return Trained(bm25_neighbours(job.histories, top_k=job.top_k, on_progress=job.tell, **as_given(options)))
+    return Trained(job.rank(bm25_rows(job.histories, top_k=job.top_k, **as_given(options))))
 
 
 def bm25_pairs(histories: Histories, *, k1: float = Bm25Options.k1, b: float = Bm25Options.b) -> PairProducts:

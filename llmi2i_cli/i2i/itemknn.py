@@ -12,7 +12,7 @@ import numpy as np
 
 from llmi2i_cli.choices.model_options import ItemKnnOptions
 from llmi2i_cli.i2i.incidence import incidence
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.sparse_products import products
 from llmi2i_cli.i2i.training import Job, Trained
 
 
@@ -21,6 +21,4 @@ def train(job: Job, options: ItemKnnOptions) -> Trained:
     log = incidence(job.histories, repeats="max")
     weights = log.weights.astype(np.float64) if log.weighted else np.ones(len(log.user_items))
     norms = np.sqrt(np.bincount(log.user_items, weights**2, minlength=log.n_items))
-    return Trained(
-        best_products(log, weights, top_k=job.top_k, norms=norms, shrinkage=options.shrinkage, on_progress=job.tell)
-    )
+    return Trained(job.rank(products(log, weights, top_k=job.top_k, norms=norms, shrinkage=options.shrinkage)))

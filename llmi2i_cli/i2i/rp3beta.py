@@ -14,7 +14,7 @@ import numpy as np
 
 from llmi2i_cli.choices.model_options import Rp3BetaOptions
 from llmi2i_cli.i2i.incidence import incidence
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.sparse_products import products
 from llmi2i_cli.i2i.training import Job, Trained
 
 
@@ -27,7 +27,7 @@ def train(job: Job, options: Rp3BetaOptions) -> Trained:
     user_degrees = _some(np.bincount(users, counts, minlength=log.n_users))
     weights = counts**options.alpha * user_degrees[users] ** (-options.alpha / 2)
     norms = item_degrees**options.beta
-    found = best_products(log, weights, top_k=job.top_k, norms=norms, shrinkage=0.0, on_progress=job.tell)
+    found = job.rank(products(log, weights, top_k=job.top_k, norms=norms, shrinkage=0.0))
     of_item = np.empty(log.n_items)  # the kernel divides by d_i^beta, too, where the walk divides by d_i^alpha
     of_item[log.item_order] = item_degrees ** (options.beta - options.alpha)
     return Trained(replace(found, scores=(found.scores * of_item[:, None]).astype(np.float32)))

@@ -29,17 +29,23 @@ def run_slices(kernel: Callable[..., None], costs: NDArray, *arguments: Any) -> 
     ------
     share of the cost that is done, after each slice; an error or an interrupt drops the slices that have not begun
     """
-    done = np.cumsum(costs, dtype=np.float64)
-    total = done[-1] if len(done) else 0.0
-    n_slices = int(min(max(total / COST_PER_SLICE, 1), MAX_SLICES))
-    costly = np.flatnonzero(costs)
-    ends = [costly[0], costly[-1] + 1] if len(costly) else [0, 0]
-    bounds = np.unique(np.concatenate([ends, np.searchsorted(done, np.arange(1, n_slices) * (total / n_slices))]))
+    bounds = bounds_of_slices(costs, int(min(max(float(costs.sum()) / COST_PER_SLICE, 1), MAX_SLICES)))
     pool = ThreadPoolExecutor(get_num_threads())
     try:
-        slices = [pool.submit(kernel, first, last, *arguments) for first, last in pairwise(bounds.tolist())]
+        slices = [pool.submit(kernel, first, last, *arguments) for first, last in pairwise(bounds)]
         for n_done, future in enumerate(as_completed(slices), 1):
             future.result()
             yield n_done / len(slices)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def bounds_of_slices(costs: NDArray, n_slices: int) -> list[int]:
+    """Where at most `n_slices` slices of about equal cost begin, and where the last one ends."""
+    done = np.cumsum(costs, dtype=np.float64)
+    total = done[-1] if len(done) else 0.0
+    costly = np.flatnonzero(costs)
+    ends = [costly[0], costly[-1] + 1] if len(costly) else [0, 0]
+    inner = np.searchsorted(done, np.arange(1, n_slices) * (total / n_slices))
+    bounds: list[int] = np.unique(np.concatenate([ends, inner])).tolist()
+    return bounds

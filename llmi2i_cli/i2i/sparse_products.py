@@ -12,7 +12,6 @@ Cost: at most |I_u|^2 steps for each user u (or word). Memory: a row of sums per
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +20,7 @@ from numpy.typing import NDArray
 from llmi2i_cli.compiled import compiled
 from llmi2i_cli.i2i.best_rows import Rows, write_best
 from llmi2i_cli.i2i.incidence import Incidence
-from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.slices import run_slices
+from llmi2i_cli.i2i.row_job import RowJob
 
 FREQUENT = 8  # users (words) with the most items: an item's weights of them fill a cache line
 SLACK = 1 - 1e-5  # bounds are rounded otherwise than scores, which tie to a relative 1e-6
@@ -30,7 +28,7 @@ BUCKETS, BUCKETS_TO_BOUND = 256, 32  # the K-th best score is known to a 32nd of
 TINY = 1e-300
 
 
-class _Vectors(NamedTuple):
+class Vectors(NamedTuple):
     """The items' sparse vectors, and what their products are divided by.
 
     Attributes
@@ -50,7 +48,14 @@ class _Vectors(NamedTuple):
     shrinkage: float
 
 
-def best_products(
+class Products(NamedTuple):
+    """What the kernel is given beside its rows: scores below `smallest` are left out."""
+
+    vectors: Vectors
+    smallest: float
+
+
+def products(
     log: Incidence,
     weights: NDArray[np.float64],
     *,
@@ -58,9 +63,8 @@ def best_products(
     norms: NDArray[np.float64] | None = None,
     shrinkage: float = 1.0,
     smallest: float = 0.0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Neighbours:
-    """The `top_k` items with the largest positive s(i, j) of each item, the item itself left out.
+) -> RowJob:
+    """The rows of the `top_k` items with the largest positive s(i, j) of each item, the item itself left out.
 
     Sums are float64 in a fixed order, so any number of threads gives the same bytes.
 
@@ -69,24 +73,17 @@ def best_products(
     weights : float64 (n_entries,), w of each entry of `log`
     norms : float64 (n_items,), n of each item of `log`; None is 0 for all: s is the plain product over `shrinkage`
     smallest : scores below this are left out
-    on_progress : called with (done, total) in units of work
     """
-    neighbours = Neighbours.empty(log.n_items, top_k)
     costs = np.bincount(log.user_items, np.repeat(log.lengths, log.lengths), minlength=log.n_items)
-    total = int(costs.sum())
     norms = np.zeros(log.n_items) if norms is None else norms
     frequent = _frequent_users(log, weights)
     largest = np.abs(frequent).max(axis=0, initial=0)
-    vectors = _Vectors(log, weights, frequent, largest, norms, norms.min(initial=np.inf), shrinkage)
-    rows = Rows.of(neighbours, log.item_order)
-    for share in run_slices(_rank_rows, costs, vectors, smallest, rows):
-        if on_progress:
-            on_progress(round(share * total), total)
-    return neighbours
+    vectors = Vectors(log, weights, frequent, largest, norms, norms.min(initial=np.inf), shrinkage)
+    return RowJob(f"{__name__}:rank_rows", Products(vectors, smallest), costs, log.item_order, top_k)
 
 
 def _frequent_users(log: Incidence, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`_Vectors.frequent`."""
+    """`Vectors.frequent`."""
     first = max(0, log.n_users - FREQUENT)
     entries = slice(log.user_ptr[first], None)
     frequent = np.zeros((log.n_items, log.n_users - first))
@@ -95,7 +92,7 @@ def _frequent_users(log: Incidence, weights: NDArray[np.float64]) -> NDArray[np.
 
 
 @compiled()
-def _rank_rows(first_item: int, last_item: int, vectors: _Vectors, smallest: float, rows: Rows) -> None:
+def rank_rows(first_item: int, last_item: int, vectors: Vectors, smallest: float, rows: Rows) -> None:
     """Write the best neighbours of the items first_item .. last_item - 1 to their rows of the catalogue."""
     log, weights = vectors.log, vectors.weights
     first_frequent = len(log.user_ptr) - 1 - len(vectors.largest)
@@ -129,17 +126,17 @@ def _rank_rows(first_item: int, last_item: int, vectors: _Vectors, smallest: flo
 
 
 @compiled(inline="always")
-def _divisor(item: int, other: int, vectors: _Vectors) -> float:
+def _divisor(item: int, other: int, vectors: Vectors) -> float:
     return vectors.norms[item] * vectors.norms[other] + vectors.shrinkage
 
 
 @compiled(inline="always")
-def _least_divisor(item: int, vectors: _Vectors) -> float:
+def _least_divisor(item: int, vectors: Vectors) -> float:
     return vectors.norms[item] * vectors.least_norm + vectors.shrinkage
 
 
 @compiled()
-def _to_come(item: int, left: int, vectors: _Vectors) -> tuple[float, int]:
+def _to_come(item: int, left: int, vectors: Vectors) -> tuple[float, int]:
     """What the frequent users from `left` on can add to any sum at most, and in how many steps."""
     reach, steps = 0.0, 0
     first = len(vectors.log.user_ptr) - 1 - len(vectors.largest)
@@ -157,7 +154,7 @@ def _kth_best(
     reach: float,
     total: NDArray[np.float64],
     touched: NDArray[np.int32],
-    vectors: _Vectors,
+    vectors: Vectors,
     rows: Rows,
 ) -> float:
     """A lower bound of the K-th best score so far, a 32nd of `reach` below it at most; 0 if it is not above `reach`."""
@@ -181,7 +178,7 @@ def _complete(
     floor: float,
     total: NDArray[np.float64],
     touched: NDArray[np.int32],
-    vectors: _Vectors,
+    vectors: Vectors,
 ) -> int:
     """Add what the frequent users from `left` on contribute, to the sums that may get to `floor`; reset the others.
 

@@ -33,7 +33,7 @@ other: an item is the unit of parallel work, and `max_item_users` bounds the lar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,26 +42,39 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.model_options import SwingOptions
 from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.i2i.best_rows import Rows
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.slices import run_slices
-from llmi2i_cli.i2i.swing_kernels import Scoring, heavy_items, rank_rows
+from llmi2i_cli.i2i.row_job import RowJob, rank_rows
+from llmi2i_cli.i2i.swing_kernels import Scoring, heavy_items
 from llmi2i_cli.i2i.training import Job, Trained
 
 
+class SwingArguments(NamedTuple):
+    """What the kernel is given beside its rows, see `swing_kernels.rank_rows`."""
+
+    log: Incidence
+    drawn: NDArray[np.bool_]
+    heavy: NDArray[np.uint64]
+    scoring: Scoring
+
+
 def swing_neighbours(
+    histories: Histories, *, top_k: int = 200, normalise: bool = SwingOptions.normalise, **options: Any
+) -> Neighbours:
+    """The table of `swing_rows`; with `normalise` each row is divided by its highest score."""
+    return _scaled(rank_rows(swing_rows(histories, top_k=top_k, **options)), normalise)
+
+
+def swing_rows(
     histories: Histories,
     *,
-    top_k: int = 200,
+    top_k: int,
     smoothing: float = SwingOptions.smoothing,
     user_weight: str = SwingOptions.user_weight,
     max_user_items: int = SwingOptions.max_user_items,
     max_item_users: int = SwingOptions.max_item_users,
-    normalise: bool = SwingOptions.normalise,
     seed: int = SwingOptions.seed,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Neighbours:
+) -> RowJob:
     """The `top_k` items with the highest Swing score of each item.
 
     A repeated (user, item) counts once, with the greatest of its weights; an interaction of weight 0 adds nothing but
@@ -75,9 +88,7 @@ def swing_neighbours(
     max_user_items : interactions of each user that count, the most recent; 0 for all. Applied before all else
     max_item_users : users drawn at random for an item that has more; 0 for all. The draw for item i limits the pairs
         that add to the row of i, not |I_u & I_v|
-    normalise : divide each row by its highest score
     seed : of the draws; whether a user is drawn depends on the seed, the item and the user's row alone
-    on_progress : called with (done, total) in units of work
 
     Raises
     ------
@@ -90,16 +101,15 @@ def swing_neighbours(
         base=1 / (smoothing + 2),
         excess=1 / (smoothing + np.maximum(np.arange(log.lengths.max(initial=0) + 1), 2)) - 1 / (smoothing + 2),
     )
-    neighbours = Neighbours.empty(log.n_items, top_k)
     drawn = _draw_users(log, max_item_users, seed)
     row_lengths = np.bincount(log.user_items[drawn], np.repeat(log.lengths, log.lengths)[drawn], minlength=log.n_items)
     n_members = np.bincount(log.user_items[drawn], minlength=log.n_items)
     costs = 10 * row_lengths + n_members * (n_members - 1) / 4  # of the pairs, about a quarter shares another item
-    arguments = (log, drawn, heavy_items(log), scoring, Rows.of(neighbours, log.item_order))
-    total = int(costs.sum())
-    for share in run_slices(rank_rows, costs, *arguments):
-        if on_progress:
-            on_progress(round(share * total), total)
+    arguments = SwingArguments(log, drawn, heavy_items(log), scoring)
+    return RowJob("llmi2i_cli.i2i.swing_kernels:rank_rows", arguments, costs, log.item_order, top_k)
+
+
+def _scaled(neighbours: Neighbours, normalise: bool) -> Neighbours:
     if normalise:
         neighbours.scores[:] /= np.maximum(neighbours.scores[:, :1], np.finfo(np.float32).tiny)
     return neighbours
@@ -107,7 +117,9 @@ def swing_neighbours(
 
 def train(job: Job, options: SwingOptions) -> Trained:
     """The row of `choices.models`."""
-    return Trained(swing_neighbours(job.histories, top_k=job.top_k, on_progress=job.tell, **as_given(options)))
+    given = dict(as_given(options))
+    normalise = given.pop("normalise")
+    return Trained(_scaled(job.rank(swing_rows(job.histories, top_k=job.top_k, **given)), normalise))
 
 
 def user_weights(rule: str, lengths: NDArray[np.int64]) -> NDArray[np.float64]:

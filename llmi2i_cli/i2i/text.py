@@ -6,7 +6,7 @@ A sparse top-K product, as BM25 of the log is, with words for users.
 from __future__ import annotations
 
 from llmi2i_cli.choices.model_options import TextOptions
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.sparse_products import products
 from llmi2i_cli.i2i.tf_idf import tf_idf
 from llmi2i_cli.i2i.training import Job, Trained
 
@@ -14,6 +14,4 @@ from llmi2i_cli.i2i.training import Job, Trained
 def train(job: Job, options: TextOptions) -> Trained:
     """The row of `choices.models`."""
     words, weights = tf_idf(job.texts, k1=options.k1, b=options.b, idf=options.idf)
-    return Trained(
-        best_products(words, weights, top_k=job.top_k, smallest=options.min_similarity, on_progress=job.tell)
-    )
+    return Trained(job.rank(products(words, weights, top_k=job.top_k, smallest=options.min_similarity)))

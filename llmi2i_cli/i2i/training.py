@@ -14,6 +14,7 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import MODELS
 from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.i2i.row_job import RankRows, RowJob, rank_rows
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Job:
     texts : of the items, where the model reads them
     vectors : float32 (n_items, d), those that the user has, where the model reads them; zeros for an item without one
     generator : the trained one, where the model reads it
+    rank_rows : who ranks the rows of a model that makes its table row by row; None is the threads of this process
     parts : the tables of its parts, in their order, where the model has parts
     """
 
@@ -62,7 +64,12 @@ class Job:
     texts: Iterable[str | None] = ()
     vectors: NDArray[np.float32] | None = None
     generator: ItemGenerator | None = None
+    rank_rows: RankRows | None = None
     parts: Sequence[Neighbours] = ()
+
+    def rank(self, rows: RowJob) -> Neighbours:
+        """The table of a model that makes it row by row."""
+        return self.rank_rows(rows) if self.rank_rows else rank_rows(rows, self.tell)
 
     def tell(self, done: int, total: int, text: str = "") -> None:
         if self.on_progress:

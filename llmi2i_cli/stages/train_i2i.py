@@ -14,7 +14,9 @@ from llmi2i_cli.choices.models import MODELS, files_of, has_variant, parts_of
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.atomic import write_json
 from llmi2i_cli.runs.progress import ProgressBar, notice
+from llmi2i_cli.runs.tasks import Runner
 from llmi2i_cli.runs.workdir import StageRun, stage_run
+from llmi2i_cli.scale.runners import runner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +41,7 @@ def train_i2i(
     tune: bool = False,
     search: str = "exact",
     model_options: Mapping[str, Any] | None = None,
+    ray: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``i2i/MODEL-DATA.parquet``; returns the manifest, whose ``choice`` holds all options of the model.
@@ -55,6 +58,7 @@ def train_i2i(
         ``i2i/MODEL-DATA.sweep.parquet``. Options in `model_options` stay as given
     search : how dense models find the neighbours: ``exact``, or ``faiss``, approximate, for large catalogues
     model_options : of the model at hand, those that are not its defaults
+    ray : address of a Ray cluster whose workers rank the rows, or ``local``; the bytes are the same
 
     Raises
     ------
@@ -66,6 +70,9 @@ def train_i2i(
     if search != "exact" and not row.dense:
         dense = " and ".join(each.name for each in MODELS.values() if each.dense)
         raise UsageError(f"--search is an option of {dense}, not of {model}: leave it out")
+    if ray is not None and not row.by_rows:
+        able = ", ".join(each.name for each in MODELS.values() if each.by_rows)
+        raise UsageError(f"--ray is an option of {able}, not of {model}: leave it out")
     given = dict(model_options or {})
     points = row.points(given) if tune else [row.complete(given)]
     parts, files = parts_of(model, points[0], data), files_of(model, points[0])
@@ -96,8 +103,8 @@ def train_i2i(
         _check_search(training)
         rows: dict[str, int] = {}
         recall: float | None
-        with run.progress_bar(f"Training {model} on the {data} log") as bar:
-            training.bar = bar
+        with run.progress_bar(f"Training {model} on the {data} log") as bar, runner(ray) as run_tasks:
+            training.bar, training.runner = bar, run_tasks if ray is not None else None
             if tune:
                 found = _tune(training, given)
                 rows[f"{model}-{data}.sweep.parquet"] = len(found.points)
@@ -127,6 +134,7 @@ class _Training:
     held_out : the validation split, None without one
     last : the point trained last and its result, so that the best one need not be trained again
     bar : shows how far the point at hand is
+    runner : who ranks the rows in ranges; None: the threads of this process rank them all at once
     """
 
     run: StageRun
@@ -137,15 +145,22 @@ class _Training:
     held_out: HeldOut | None
     last: tuple[int, Trained] | None = None
     bar: ProgressBar | None = None
+    runner: Runner | None = None
 
     def train(self, point: int, options: Mapping[str, Any]) -> Trained:
         """Train a point; a long training goes on at its last checkpoint, also when the point was trained to its end."""
+        from llmi2i_cli.i2i.row_ranges import rank_in_ranges
         from llmi2i_cli.i2i.training import train
 
         if self.last is not None and self.last[0] == point:
             return self.last[1]
         checkpoint = self.run.partial / f"point-{point}.pt"
         job = replace(self.job, checkpoint=checkpoint, on_progress=partial(self._show, point))
+        if self.runner is not None:
+            folder = self.run.partial / f"point-{point}-rows"
+            job = replace(
+                job, rank_rows=partial(rank_in_ranges, folder=folder, runner=self.runner, on_progress=job.tell)
+            )
         trained = train(self.model, job, options)
         self.last = point, trained
         return trained

@@ -13,7 +13,8 @@ from sparse_dot_topn import sp_matmul_topn
 
 from llmi2i_cli.choices.model_options import TextOptions
 from llmi2i_cli.i2i.neighbours import Neighbours
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.row_job import rank_rows
+from llmi2i_cli.i2i.sparse_products import products
 from llmi2i_cli.i2i.tf_idf import tf_idf
 from tests.benchmarks import fair
 from tests.benchmarks.fair import Comparison, Side, take_turns, threads
@@ -37,10 +38,10 @@ def compare_text(n_titles: int, n_words: int, runs: int) -> Comparison:
     words, weights = tf_idf(simulated_titles(n_titles, n_words))
     by_word = csr_matrix((weights, words.user_items, words.user_ptr), (words.n_users, words.n_items))
     by_title = by_word.T.tocsr()
-    best_products(*tf_idf(simulated_titles(100, n_words)), top_k=TOP_K, smallest=SMALLEST)  # compiles
+    rank_rows(products(*tf_idf(simulated_titles(100, n_words)), top_k=TOP_K, smallest=SMALLEST))  # compiles
     (ours_s, neighbours), (peer_s, cosines) = take_turns(
         runs,
-        lambda: best_products(words, weights, top_k=TOP_K, smallest=SMALLEST),
+        lambda: rank_rows(products(words, weights, top_k=TOP_K, smallest=SMALLEST)),
         # a title is among its own best there
         lambda: sp_matmul_topn(by_title, by_word, top_n=TOP_K + 1, threshold=SMALLEST, sort=True, n_threads=threads()),
     )

@@ -9,8 +9,9 @@ from scipy.sparse import coo_matrix
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i import slices
-from llmi2i_cli.i2i.bm25 import bm25_neighbours, bm25_pairs
+from llmi2i_cli.i2i.bm25 import bm25_neighbours, bm25_pairs, bm25_rows
 from llmi2i_cli.i2i.neighbours import EMPTY, tie_ranks
+from llmi2i_cli.i2i.row_job import rank_rows
 from tests.i2i.test_swing import dense, random_log
 
 
@@ -119,7 +120,7 @@ def test_the_same_bytes_with_any_number_of_threads(monkeypatch):
 def test_progress_ends_at_the_total(monkeypatch):
     monkeypatch.setattr(slices, "COST_PER_SLICE", 50)
     seen = []
-    bm25_neighbours(random_log(7, n_users=100), on_progress=lambda done, total: seen.append((done, total)))
+    rank_rows(bm25_rows(random_log(7, n_users=100), top_k=9), lambda done, total: seen.append((done, total)))
     assert len(seen) > 10 and seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1]
 

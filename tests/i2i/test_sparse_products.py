@@ -8,7 +8,8 @@ import pytest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.i2i.incidence import Incidence, incidence
 from llmi2i_cli.i2i.neighbours import Neighbours, ranking_key, tie_ranks
-from llmi2i_cli.i2i.sparse_products import best_products
+from llmi2i_cli.i2i.row_job import rank_rows
+from llmi2i_cli.i2i.sparse_products import products
 
 
 def zipf_words(seed: int, n_items: int, n_words: int, length: int) -> Incidence:
@@ -62,7 +63,7 @@ def test_cosines_of_words_of_zipfs_frequencies(seed, top_k, smallest):
     log = zipf_words(seed, n_items=400, n_words=(30, 300)[seed % 2], length=(4, 12)[seed // 2])
     weights = rarities(log, scale=True)
     expected = all_products(log, weights, top_k=top_k, smallest=smallest)
-    found = best_products(log, weights, top_k=top_k, smallest=smallest)
+    found = rank_rows(products(log, weights, top_k=top_k, smallest=smallest))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert (expected.ids >= 0).sum() > 300
@@ -76,7 +77,7 @@ def test_products_divided_by_norms(seed, shrinkage):
     weights = rarities(log, scale=False)
     norms = np.sqrt(np.bincount(log.user_items, weights**2, minlength=log.n_items)) * 0.1
     options = {"top_k": 8, "norms": norms, "shrinkage": shrinkage}
-    expected, found = all_products(log, weights, **options), best_products(log, weights, **options)
+    expected, found = all_products(log, weights, **options), rank_rows(products(log, weights, **options))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
 
@@ -88,7 +89,7 @@ def test_a_frequent_word_can_still_decide(frequent):
     rng = np.random.default_rng(1)
     of_word = np.append(rng.choice([1e-3, 1.0, 2.0], log.n_users - 3), [frequent, 0.1, frequent])
     weights = np.repeat(of_word, log.lengths) * rng.choice([0.1, 1.0], log.lengths.sum())
-    expected, found = all_products(log, weights, top_k=6), best_products(log, weights, top_k=6)
+    expected, found = all_products(log, weights, top_k=6), rank_rows(products(log, weights, top_k=6))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)
 
@@ -97,7 +98,7 @@ def test_a_frequent_word_can_still_decide(frequent):
 def test_fewer_words_than_count_as_frequent(rows, n_items):
     log = incidence(Histories.from_rows(rows, n_items), repeats="sum")
     weights = np.ones(len(log.user_items))
-    found = best_products(log, weights, top_k=2)
+    found = rank_rows(products(log, weights, top_k=2))
     expected = all_products(log, weights, top_k=2)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.scores, expected.scores)

@@ -10,7 +10,8 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.i2i import slices, swing
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours, tie_ranks
-from llmi2i_cli.i2i.swing import swing_neighbours
+from llmi2i_cli.i2i.row_job import rank_rows
+from llmi2i_cli.i2i.swing import swing_neighbours, swing_rows
 
 MASK = (1 << 64) - 1
 
@@ -207,7 +208,7 @@ def test_the_order_of_users_and_of_a_history_does_not_matter():
 def test_progress_ends_at_the_total(monkeypatch):
     monkeypatch.setattr(slices, "COST_PER_SLICE", 50)
     seen = []
-    swing_neighbours(random_log(7, n_users=100), on_progress=lambda done, total: seen.append((done, total)))
+    rank_rows(swing_rows(random_log(7, n_users=100), top_k=9), lambda done, total: seen.append((done, total)))
     assert len(seen) > 10
     assert seen == sorted(seen) and len({total for _, total in seen}) == 1
     assert seen[-1][0] == seen[-1][1]
