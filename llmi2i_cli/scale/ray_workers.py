@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from llmi2i_cli.errors import ClusterError, PackageError
 from llmi2i_cli.runs.tasks import Runner, Task
 
 LOCAL = "local"
+CONNECT_SECONDS = 10
 MOST_LOSSES_IN_A_ROW = 20  # actors lost without a task done in between: the next one would be, too
 OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster on this machine: what is to be done, and no data
 
@@ -44,19 +46,34 @@ def ray_runner(address: str, *, on_gpus: bool) -> Iterator[Runner]:
         import ray
     except ImportError as error:
         raise PackageError("--ray needs Ray: pip install 'llmi2i[ray]'") from error
+    _see_who_answers(address)
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES} if address == LOCAL else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise ClusterError(
-            f"--ray {address}: no Ray cluster is to be had there ({reason}): "
-            "start one by `ray start --head`, or take --ray local"
-        ) from error
+        raise _no_cluster(address, str(error).split("\n", 1)[0]) from error
     try:
         yield partial(_run, ray, "GPU" if on_gpus and ray.cluster_resources().get("GPU") else "CPU")
     finally:
         ray.shutdown()
+
+
+def _see_who_answers(address: str) -> None:
+    """ClusterError if nobody does at HOST:PORT. Ray itself would ask again for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # a word of Ray's: local, auto
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> ClusterError:
+    return ClusterError(
+        f"--ray {address}: no Ray cluster is to be had there ({reason}): "
+        "start one by `ray start --head`, or take --ray local"
+    )
 
 
 class _Worker:

@@ -1,12 +1,11 @@
-"""A stage in blocks whose tasks can be held up, for a test that kills what does them.
+"""A stage in blocks whose tasks can be held up, for tests that kill what does them.
 
-Workers import this module by its name. While there is a file ``hold`` in the work directory, a task tells by a file
-``at-BLOCK`` that it has begun, and waits.
+Workers import this module by its name. While there is a file ``hold`` in the work directory, the later tasks tell by a
+file ``at-BLOCK`` that they have begun, and wait.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from llmi2i_cli.runs.workdir import stage_run
 from llmi2i_cli.scale.runners import runner
 
 SCHEMA = {"user_id": pl.String, "value": pl.Int32}
-N_BLOCKS = 12
+N_BLOCKS, FIRST_HELD_UP = 8, 3
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Blocks(SentAsFields):
     workdir: Path
 
     def of(self, block: int) -> pl.DataFrame:
-        if (self.workdir / "hold").exists():
-            (self.workdir / f"at-{block}").write_text(os.environ.get("RAY_NODE_OF_TEST", ""))
+        if block >= FIRST_HELD_UP and (self.workdir / "hold").exists():
+            (self.workdir / f"at-{block}").touch()
             while (self.workdir / "hold").exists():
                 time.sleep(0.01)
         rows = range(1000 * block, 1000 * (block + 1))
@@ -38,7 +37,7 @@ class Blocks(SentAsFields):
 
 def work(workdir: Path, ray: str | None) -> bytes:
     """Make ``synthesize/candidates.parquet`` in blocks; its bytes."""
-    with stage_run(workdir, "synthesize", options={}, force=ray is None) as run, runner(ray) as run_tasks:
+    with stage_run(workdir, "synthesize", options={}) as run, runner(ray) as run_tasks:
         table = BlockedTable("candidates", N_BLOCKS, Blocks(workdir).of, SCHEMA)
         publish_in_blocks(run, [table], shards=1, shard=1, title="Blocks", runner=run_tasks)
     return (workdir / "synthesize/candidates.parquet").read_bytes()
