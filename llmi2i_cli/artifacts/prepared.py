@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
+from llmi2i_cli.artifacts.holding_out import held_out_by
 from llmi2i_cli.artifacts.log_reading import log_parts, n_rows, read_log
 from llmi2i_cli.artifacts.schemas import collect_artifact, read_artifact, read_column, scan_artifact
 
@@ -120,18 +122,21 @@ class PreparedLog:
     profiles : of each user, empty where there is none
     histories : the train interactions, one row per user
     held_out : the splits that are kept from it, of ``test`` and ``valid``
+    held_out_by : the options of prepare that decide what is held out
     """
 
     catalogue: Catalogue
     profiles: list[str]
     histories: Histories
     held_out: Sequence[str] = ()
+    held_out_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_prepared(workdir: Path) -> PreparedLog:
     """Read what ``prepare/`` lets a language model learn from: train interactions alone."""
     held_out = [split for split in ("test", "valid") if has_split(workdir, split)]
-    return PreparedLog(read_catalogue(workdir), read_profiles(workdir), read_histories(workdir), held_out)
+    log = read_catalogue(workdir), read_profiles(workdir), read_histories(workdir)
+    return PreparedLog(*log, held_out, held_out_by(workdir))
 
 
 def has_split(workdir: Path, split: str) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,7 +72,10 @@ class Base:
 
 @dataclass(frozen=True)
 class Card:
-    """What ``llmi2i.json`` says of a checkpoint; `held_out` names the splits that it has not seen."""
+    """What ``llmi2i.json`` says of a checkpoint.
+
+    `held_out` names the splits that it has not seen, `held_out_by` has the options of prepare that decided about them.
+    """
 
     role: Role
     base_model: str
@@ -85,6 +88,7 @@ class Card:
     max_length: int
     from_scratch: bool
     held_out: Sequence[str]
+    held_out_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def layout(self) -> TokenLayout:

@@ -14,6 +14,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from llmi2i_cli.artifacts.holding_out import what_differs
 from llmi2i_cli.artifacts.prepared import PreparedLog
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.tables import collect_table, scan_table
@@ -40,7 +41,7 @@ def base_from_earlier(directory: Path, role: Role, log: PreparedLog, *, attentio
     Raises
     ------
     ArtifactError : it is damaged, foreign or of the other role
-    UsageError : it has been trained on interactions that `log` holds out
+    UsageError : it has been trained on interactions that `log` holds out, or may have been
     """
     table = directory / ITEM_TOKENS
     earlier_ids = collect_table(scan_table(table, {"item_id": pl.String}, REMEDY), table, REMEDY)["item_id"]
@@ -82,6 +83,12 @@ def _check(directory: Path, card: Card, role: Role, log: PreparedLog) -> None:
         raise UsageError(
             f"{directory} was trained on interactions that prepare/ now holds out ({', '.join(known)}): "
             "start --from a work directory with the same splits, not from what refit has made of it"
+        )
+    difference = what_differs(card.held_out_by, log.held_out_by) if log.held_out else None
+    if difference:
+        raise UsageError(
+            f"{directory} was trained on interactions that prepare/ may now hold out ({difference}): "
+            "prepare both work directories with the same options, or train anew, without --from"
         )
 
 

@@ -66,6 +66,15 @@ class FineTuningOptions:
             raise UsageError("what --from names has a base model of its own: leave --base-model out")
         check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
 
+    def check_earlier(self, workdir: Path) -> None:
+        """UsageError for an earlier checkpoint that the stages of `workdir` replace: they would never be up to date."""
+        replaced = {(workdir / stage).resolve() for stage in ("sft-gen", "sft-disc")}
+        if self.earlier_checkpoint and replaced & set(self.earlier_checkpoint.resolve().parents):
+            raise UsageError(
+                f"--from {self.earlier} is what this run would replace: "
+                "copy the work directory (cp -al) and name the copy"
+            )
+
     def decisive(self) -> dict[str, Any]:
         """The options that decide the result, as the stage's manifest lists them: all but `checkpoint_steps`."""
         return {name: value for name, value in vars(self).items() if name != "checkpoint_steps"}

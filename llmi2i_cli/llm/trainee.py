@@ -66,6 +66,7 @@ class Trainee:
             max_length=self.max_length,
             from_scratch=self.base.from_scratch,
             held_out=self.log.held_out,
+            held_out_by=self.log.held_out_by,
         )
 
 

@@ -49,6 +49,7 @@ def sft_disc(
     Without a base model it starts from the held-back generator where there is one, else from the generator's own base.
     """
     options.check()
+    options.check_earlier(workdir)
     trained = _generator_manifest(workdir)
     decisive = {**options.decisive(), "generator": trained["options"], "features": list(FEATURES)}
     generator_options = _held_back_options(options, trained)

@@ -39,6 +39,7 @@ def sft_gen(
     served by default, and the log and the manifest's ``validation`` tell how that compares with the real log alone.
     """
     options.check()
+    options.check_earlier(workdir)
     name = "sft-gen --examples-only" if examples_only else "sft-gen"
     with stage_run(workdir, name, options=options.decisive(), files=options.own_files(), force=force) as run:
         if run.up_to_date and run.manifest:

@@ -30,15 +30,15 @@ def today() -> Catalogue:
     return replace(catalogue_of(titles), ids=pl.Series("item_id", TODAY_IDS))
 
 
-def log_of(catalogue, held_out=("test", "valid")):
-    return PreparedLog(catalogue, [""], Histories.from_rows([[0, 1]], catalogue.n_items), held_out)
+def log_of(catalogue, held_out=("test", "valid"), by=None):
+    return PreparedLog(catalogue, [""], Histories.from_rows([[0, 1]], catalogue.n_items), held_out, by or {})
 
 
-def checkpoint(folder, spec, role="generator", *, n_evidence=0, held_out=("test", "valid"), template=None):
+def checkpoint(folder, spec, role="generator", *, n_evidence=0, held_out=("test", "valid"), by=None, template=None):
     """What a training on yesterday's catalogue would have saved, with rows that no title explains."""
     base = load_base(spec, YESTERDAY, attention="sdpa", seed=0, n_evidence=n_evidence)
     options = GeneratorOptions(template=template, max_length=60)
-    trainee = prepare_trainee(role, base, options, log_of(YESTERDAY, held_out))
+    trainee = prepare_trainee(role, base, options, log_of(YESTERDAY, held_out, by))
     with torch.no_grad():
         for table in tables_of(base.llm):
             table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(3)))
@@ -150,6 +150,16 @@ def test_what_has_seen_the_held_out_interactions_is_refused(tmp_path):
             continue
         with pytest.raises(UsageError, match=rf"trained on interactions that prepare/ now holds out \({refused}\)"):
             base_from_earlier(folder, "generator", log, attention="sdpa", seed=1)
+
+
+def test_what_may_have_seen_them_is_refused(tmp_path):
+    checkpoint(tmp_path, "llama-tiny", by={"split": "leave-last-two"})
+    for held_out, split in ((("test", "valid"), "leave-last-two"), ((), "last-day")):
+        log = log_of(today(), held_out, {"split": split})
+        assert base_from_earlier(tmp_path, "generator", log, attention="sdpa", seed=1).continues
+    log = log_of(today(), by={"split": "last-day"})
+    with pytest.raises(UsageError, match=r"may now hold out \(--split: leave-last-two then, last-day now\): prepare"):
+        base_from_earlier(tmp_path, "generator", log, attention="sdpa", seed=1)
 
 
 def test_what_is_no_such_checkpoint_is_named(tmp_path):

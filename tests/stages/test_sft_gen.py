@@ -327,6 +327,30 @@ def test_it_is_stale_when_what_it_went_on_from_is_another(workdir, pipeline, tmp
     assert (row["state"], row["why"]) == ("stale", f"{card} changed")
 
 
+def test_it_does_not_go_on_where_other_interactions_are_held_out(shop, pipeline, tmp_path, capsys):
+    log = (shop / "interactions.parquet", "--items", shop / "items.parquet")
+    assert run("prepare", *log, "--split", "last-day", "-w", tmp_path) == 0
+    capsys.readouterr()
+    assert run("sft-gen", "--from", pipeline, "-w", tmp_path) == 2
+    assert capsys.readouterr().err == (
+        f"Error: {pipeline}/sft-gen/model was trained on interactions that prepare/ may now hold out (--split: "
+        "leave-last-two then, last-day now): prepare both work directories with the same options, or train anew, "
+        "without --from\n"
+    )
+
+
+@pytest.mark.parametrize("stage", ["sft-gen", "sft-disc"])
+def test_it_does_not_go_on_from_what_it_would_replace(stage, pipeline, tmp_path, capsys):
+    """It would be stale as soon as it is done, and go on once more when it is asked for again."""
+    for folder in ("prepare", "sft-gen", "sft-disc"):
+        shutil.copytree(pipeline / folder, tmp_path / "work" / folder)
+    (tmp_path / "link").symlink_to(tmp_path / "work")
+    for earlier in (tmp_path / "work", tmp_path / "link", tmp_path / "work" / stage / "model"):
+        capsys.readouterr()
+        assert run(stage, "--from", earlier, "-w", tmp_path / "work") == 2
+        assert "is what this run would replace: copy the work directory (cp -al)" in capsys.readouterr().err
+
+
 def test_mistakes_about_what_it_goes_on_from_get_one_line(workdir, tmp_path, capsys):
     for status_, arguments, told in (
         (2, ("--from", workdir, "--base-model", "llama-tiny"), "what --from names has a base model of its own"),
