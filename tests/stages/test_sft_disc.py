@@ -218,6 +218,8 @@ def test_held_out_interactions_have_no_say_in_the_weights(workdir, pipeline, cap
     found, expected = contents(workdir), contents(pipeline)
     assert found.pop("log.jsonl") != expected.pop("log.jsonl")
     found.pop("model/calibration.json", None), expected.pop("model/calibration.json")  # these hear validation users
+    for card in ("model/llmi2i.json", "held-back/model/llmi2i.json"):  # of the user's own log no options are known
+        assert json.loads(found.pop(card)) == {**json.loads(expected.pop(card)), "held_out_by": {}}
     assert found == expected
     capsys.readouterr()
     assert run("sft-disc", *GIVEN, "-w", workdir) == 0
