@@ -18,6 +18,9 @@ from llmi2i_cli.choices.blends import names_of
 from llmi2i_cli.choices.options import as_given, check_bounds, declared, spelled
 from llmi2i_cli.errors import UsageError
 
+# What a neighbour is put down to, by what the model that found it reads.
+SHARES: Mapping[str, str] = {"log": "counts", "texts": "text", "vectors": "vectors", "generator": "llm"}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -53,6 +56,11 @@ class Model:
     by_rows: bool = False
     reads: tuple[str, ...] = ("log",)
     next_points: str | None = None
+
+    @property
+    def share(self) -> str:
+        """What a neighbour is put down to that the model finds; by the first that it reads, where it reads several."""
+        return SHARES[self.reads[0]]
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All options: those `given`, else the defaults.
@@ -137,7 +145,7 @@ MODELS: Mapping[str, Model] = {
             "youtubednn",
             "YoutubeDNN",
             "two-tower network over the user and recent items",
-            "llmi2i_cli.i2i.youtube_dnn:train",
+            "llmi2i_cli.i2i.youtube_dnn_training:train",
             model_options.YoutubeDnnOptions,
             {"learning_rate": (0.001, 0.003, 0.01, 0.03)},
             ranks_by=("user-vectors", "index"),

@@ -1,4 +1,4 @@
-"""The table of fuse strategies: how kept candidates are joined to the real log.
+"""How kept candidates are joined to the real log: strategies, the orders in which they are taken, what they weigh.
 
 A further strategy is one function that lays out the rows of the fused log (see `data.fusion.Plan`), and one row here.
 """
@@ -35,3 +35,11 @@ STRATEGIES: Mapping[str, Strategy] = {
     )
 }
 DEFAULT = "pseudo-user"  # the real evidence is never diluted; without a validation split nothing tells better
+
+# The orders in which a user's candidates are taken.
+ORDERS: Mapping[str, str] = {
+    "rank": "by the generator's rank",
+    "confidence": "by confidence",
+    "random": "by chance (a control)",
+}
+WEIGHTS: tuple[str, ...] = ("one", "confidence")  # what a candidate counts

@@ -8,7 +8,8 @@ import typer
 
 from llmi2i_cli.choices.models import GENERATOR, MODELS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Plot, Workdir, decay_option, recent_option
-from llmi2i_cli.cli.printing import print_evaluation, print_json
+from llmi2i_cli.cli.printing import print_json
+from llmi2i_cli.cli.printing_evaluation import print_evaluation
 
 
 def evaluate(
@@ -44,6 +45,9 @@ def evaluate(
             help="Compare with the same model trained on the real log, or with another table, such as blend-real.",
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print every figure: at each K, and MRR. --json always has them.")
+    ] = False,
     plot: Plot = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -79,4 +83,4 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    print_evaluation(result)
+    print_evaluation(result, every=every)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from llmi2i_cli.choices.models import BEST, JUDGES
-from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
+from llmi2i_cli.choices.strategies import DEFAULT, ORDERS, STRATEGIES, WEIGHTS
 from llmi2i_cli.cli.options import WORKDIR, AsJson, Force, Plot, Workdir
 from llmi2i_cli.cli.printing import print_manifest
 
@@ -32,7 +32,7 @@ def fuse(
         typer.Option(help="Confidence that candidates need.", show_default="tuned, or filter's keep", min=0, max=1),
     ] = None,
     order: Annotated[
-        Literal["rank", "confidence", "random"] | None,
+        Literal[*ORDERS] | None,  # type: ignore[valid-type]
         typer.Option(
             help="Which candidates come first: the generator's best, the discriminator's or, as a control, any.",
             show_default="tuned, or rank",
@@ -43,7 +43,7 @@ def fuse(
         typer.Option(help="Latest interactions that a pseudo-user copies.", show_default="tuned, or all", min=1),
     ] = None,
     weight: Annotated[
-        Literal["one", "confidence"] | None,
+        Literal[*WEIGHTS] | None,  # type: ignore[valid-type]
         typer.Option(
             help="What a candidate counts, times the mean weight of its user's own interactions.",
             show_default="tuned, or confidence",

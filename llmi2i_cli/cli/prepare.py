@@ -19,7 +19,7 @@ def prepare(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Logs: files, directories (RecBole's, too), quoted patterns, URLs (s3://, gs://, abfs://).",
         ),
     ],

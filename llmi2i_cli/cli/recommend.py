@@ -16,7 +16,7 @@ from llmi2i_cli.cli.printing_neighbours import print_comparison
 
 @with_declared(RuleOptions)
 def recommend(
-    items: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Recent items, oldest first.")] = None,
+    items: Annotated[list[str] | None, typer.Argument(metavar="ITEM", help="Recent items, oldest first.")] = None,
     workdir: Workdir = WORKDIR,
     file: Annotated[
         Path | None,

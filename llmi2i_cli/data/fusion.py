@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +25,6 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.strategies import STRATEGIES
 
-Order = Literal["rank", "confidence", "random"]
-Weight = Literal["one", "confidence"]
-ORDERS: tuple[Order, ...] = ("rank", "confidence", "random")
-WEIGHTS: tuple[Weight, ...] = ("one", "confidence")
 SEED = 42  # of the random order
 
 
@@ -65,11 +60,11 @@ class Choice:
     """
 
     strategy: str
-    order: Order
+    order: str
     recall_number: int
     min_confidence: float | None
     copied_history: int | None = None
-    weight: Weight = "one"
+    weight: str = "one"
     drop_real: float = 0.0
 
 
@@ -90,7 +85,7 @@ def select(candidates: Candidates, choice: Choice) -> NDArray[np.int64]:
     return np.flatnonzero(kept & (place < choice.recall_number))
 
 
-def weights_of(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], rule: Weight) -> NDArray[np.float32]:
+def weights_of(real: Histories, candidates: Candidates, chosen: NDArray[np.int64], rule: str) -> NDArray[np.float32]:
     """How much each chosen candidate counts, float32 (n_chosen,): 1 or its confidence, times the mean weight of the
     user's own interactions, where these have weights. So it says as much as what it continues.
     """

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from llmi2i_cli.choices.strategies import STRATEGIES
-from llmi2i_cli.data.fusion import ORDERS, WEIGHTS, Candidates, Choice
+from llmi2i_cli.choices.strategies import ORDERS, STRATEGIES, WEIGHTS
+from llmi2i_cli.data.fusion import Candidates, Choice
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -44,7 +44,7 @@ def rounds(candidates: Candidates, given: Mapping[str, Any]) -> list[Axes]:
     thresholds = sorted({0.0, *(float(np.quantile(candidates.confidences, share)) for share in shares)})
     amounts: Axes = {"recall_number": numbers, "min_confidence": thresholds}
     found: list[Axes] = [
-        {"order": ORDERS, **amounts},
+        {"order": tuple(ORDERS), **amounts},
         {"weight": WEIGHTS, **amounts},
         {"strategy": tuple(STRATEGIES), "copied_history": COPIED_HISTORIES},
         {"drop_real": DROPPED_SHARES},

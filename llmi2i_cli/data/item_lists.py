@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from llmi2i_cli.choices.formats import FORMATS
 from llmi2i_cli.data.columns import ITEM_NAMES, require_column
 from llmi2i_cli.data.formats import descriptions, open_catalogue, suffix_of
-from llmi2i_cli.data.interactions import ids
 from llmi2i_cli.data.plain_text import plain
 from llmi2i_cli.data.text import check_readable
+from llmi2i_cli.data.values import ids
 from llmi2i_cli.errors import InputError
 
 UNKNOWN = -1

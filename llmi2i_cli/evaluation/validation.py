@@ -109,8 +109,3 @@ def recall_by_lookup(
 def best_lookup(recalls: Mapping[Lookup, float]) -> Lookup:
     """The lookup of the largest recall; of equal ones that of the smallest M, then of the largest decay."""
     return max(recalls, key=lambda lookup: (recalls[lookup], -lookup.recent, lookup.decay))
-
-
-def best_recent(recalls: Mapping[int, float]) -> int:
-    """The M of the largest recall; the smallest such M."""
-    return max(recalls, key=lambda recent: (recalls[recent], -recent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import PurePath
 from typing import NamedTuple, Self
 
@@ -14,7 +14,7 @@ class Stat(NamedTuple):
     st_mtime_ns: int
 
 
-class Source:
+class Source(ABC):
     """An input that was found to be there, with its name and its place.
 
     Attributes

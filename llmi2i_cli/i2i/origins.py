@@ -19,11 +19,10 @@ from llmi2i_cli.artifacts.indices import unknown_item
 from llmi2i_cli.artifacts.prepared import FUSED_LOG, LOG
 from llmi2i_cli.artifacts.schemas import collect_artifact, scan_artifact
 from llmi2i_cli.choices.blends import weights_of
-from llmi2i_cli.choices.models import MODELS, TableName, parts_of
+from llmi2i_cli.choices.models import MODELS, SHARES, TableName, parts_of
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.runs.manifests import input_changes, read_manifest
 
-SHARES = {"log": "counts", "texts": "text", "vectors": "vectors", "generator": "llm"}  # by what a model reads
 NEIGHBOUR = ("neighbour_id", "title", "score", "shares", "users", "generated", "rank_in_other")
 
 
@@ -110,9 +109,11 @@ def _explained(workdir: Path, table: TableName, rows: pl.DataFrame, item_ids: Se
             *keys, (pl.col("score").cast(pl.Float64).clip(0) * (weight / _scale(workdir, part))).alias(column)
         )
         rows = rows.join(scores, on=keys, how="left").with_columns(pl.col(column).fill_null(0))
-        [reads] = MODELS[part.model].reads
-        llm = pl.when(made.is_finite() & (reads == "log")).then(made).otherwise(float(reads == "generator"))
-        for name, share in ((SHARES[reads], pl.col(column) * (1 - llm)), ("llm", pl.col(column) * llm)):
+        name_of_share = MODELS[part.model].share
+        llm = (
+            pl.when(made.is_finite() & (name_of_share == "counts")).then(made).otherwise(float(name_of_share == "llm"))
+        )
+        for name, share in ((name_of_share, pl.col(column) * (1 - llm)), ("llm", pl.col(column) * llm)):
             by_share[name] = by_share[name] + share if name in by_share else share
     total = pl.sum_horizontal(by_share.values())
     named = [(by_share[name] / total).alias(name) for name in SHARES.values() if name in by_share]

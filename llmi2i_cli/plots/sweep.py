@@ -8,10 +8,9 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from llmi2i_cli.choices.strategies import ORDERS
 from llmi2i_cli.data.fusion_search import first_round
 from llmi2i_cli.plots.drawing import INK, SERIES, in_style, panels
-
-ORDERS = {"rank": "by the generator's rank", "confidence": "by confidence", "random": "by chance (a control)"}
 
 
 @in_style()

@@ -132,9 +132,9 @@ def evaluate(
             "rankings": ours.rankings,
         }
         if theirs and theirs_asked:
-            for care in ("tuned", "search"):
+            for care, done in CARE.items():
                 if ours.protocol.get(care) != theirs.protocol.get(care):
-                    how = f"only one of {ours_asked.name} and {theirs_asked.name} was {CARE[care]}"
+                    how = f"only one of {ours_asked.name} and {theirs_asked.name} was {done}"
                     notice(f"Warning: {how}: the gain compares tables that were not tuned alike")
             result["baseline"] = {
                 "model": theirs_asked.model,

@@ -11,11 +11,9 @@ import pytest
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.schemas import FUSED
-from llmi2i_cli.choices.strategies import STRATEGIES
+from llmi2i_cli.choices.strategies import ORDERS, STRATEGIES, WEIGHTS
 from llmi2i_cli.data.fused_table import Synthetic, fused_rows, pseudo_suffix, synthetic_times
 from llmi2i_cli.data.fusion import (
-    ORDERS,
-    WEIGHTS,
     Candidates,
     Choice,
     fuse_histories,

@@ -8,8 +8,10 @@ import torch
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import ModelError
-from llmi2i_cli.i2i import youtube_dnn
-from llmi2i_cli.i2i.youtube_dnn import Validation, train_youtube_dnn
+from llmi2i_cli.i2i import youtube_dnn_training
+from llmi2i_cli.i2i.training import Validation
+from llmi2i_cli.i2i.youtube_dnn import Towers, windows_of
+from llmi2i_cli.i2i.youtube_dnn_training import train_youtube_dnn
 
 N_ITEMS = 12
 
@@ -36,14 +38,14 @@ def test_learns_what_follows():
 
 def test_windows_are_the_items_before_a_position():
     log = Histories.from_rows([[5, 6, 7], [8, 9]], N_ITEMS)
-    windows = youtube_dnn._windows(log, np.array([0, 0, 3]), np.array([1, 3, 4]), 2)
+    windows = windows_of(log, np.array([0, 0, 3]), np.array([1, 3, 4]), 2)
     assert windows.tolist() == [[0, 6], [7, 8], [0, 9]]
 
 
 def test_loss_is_the_sampled_softmax_with_the_targets_weight():
     log = Histories.from_rows([[0, 1, 2], [3, 4]], N_ITEMS)
     weighted = Histories(log.ptr, log.items, N_ITEMS, np.array([9, 1, 3, 9, 0], np.float32))
-    towers = youtube_dnn._Towers(2, N_ITEMS, 4)
+    towers = Towers(2, N_ITEMS, 4)
     batch = np.array([1, 2, 4])  # the targets 1, 2 and 4
     drawn = np.random.default_rng(0).integers(1, N_ITEMS + 1, (3, 6)) - 1
     losses = []
@@ -55,9 +57,9 @@ def test_loss_is_the_sampled_softmax_with_the_targets_weight():
         losses.append(torch.logsumexp(logits[[target, *others]], dim=0) - logits[target])
     expected = (1 * losses[0] + 3 * losses[1] + 0 * losses[2]) / 4
     user_of_each = log.user_of_each()
-    found = youtube_dnn._loss(towers, weighted, user_of_each, batch, 6, 20, np.random.default_rng(0))
+    found = youtube_dnn_training._loss(towers, weighted, user_of_each, batch, 6, 20, np.random.default_rng(0))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
-    plain = youtube_dnn._loss(towers, log, user_of_each, batch, 6, 20, np.random.default_rng(0))
+    plain = youtube_dnn_training._loss(towers, log, user_of_each, batch, 6, 20, np.random.default_rng(0))
     assert plain.item() == pytest.approx(sum(losses).item() / 3, rel=1e-5)
 
 
@@ -71,7 +73,7 @@ def test_early_stopping_keeps_the_best_epoch(monkeypatch):
         tables.append(model.item_vectors.copy())
         return next(figures)
 
-    monkeypatch.setattr(youtube_dnn, "_recall_at_10", judged)
+    monkeypatch.setattr(youtube_dnn_training, "_recall_at_10", judged)
     model = train_youtube_dnn(log, validation=validation, epochs=50, patience=2, **SMALL)
     assert model.recall_by_epoch == [0.1, 0.3, 0.2, 0.25]
     assert (model.item_vectors == tables[1]).all()
@@ -82,7 +84,7 @@ def test_validation_recall_by_hand():
     log = cycle_log(3)
     model = train_youtube_dnn(log, validation=None, epochs=1, **SMALL)
     seen_already = Histories.from_rows([[0], [1, 11], []], N_ITEMS)  # 0 and 1 are in the histories, 11 is not
-    recall = youtube_dnn._recall_at_10(model, Validation(np.arange(3, dtype=np.int32), log, seen_already))
+    recall = youtube_dnn_training._recall_at_10(model, Validation(np.arange(3, dtype=np.int32), log, seen_already))
     unknown = ~model.known_items[11]
     assert recall == pytest.approx((0 + (0 if unknown else 1 / 2)) / 2)
 
@@ -119,6 +121,8 @@ def test_unknown_users_and_empty_queries_still_get_a_ranking():
 
 
 def test_a_loss_that_breaks_down_is_told(monkeypatch):
-    monkeypatch.setattr(youtube_dnn, "_loss", lambda towers, *_: towers.users(torch.tensor([1])).sum() * torch.nan)
+    monkeypatch.setattr(
+        youtube_dnn_training, "_loss", lambda towers, *_: towers.users(torch.tensor([1])).sum() * torch.nan
+    )
     with pytest.raises(ModelError, match="loss was not finite in epoch 1: lower --learning-rate"):
         train_youtube_dnn(cycle_log(), validation=None, epochs=3, **SMALL)
