@@ -5,22 +5,18 @@ It is read from the manifests alone. Of an evaluation M and decay are taken, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from llmi2i_cli.choices.models import GENERATOR
 from llmi2i_cli.errors import ArtifactError
-from llmi2i_cli.runs.pipeline import KEPT_LOG, STAGES, Stage, producer_of
+from llmi2i_cli.refit.stages import AGAIN, Options
+from llmi2i_cli.runs.pipeline import STAGES, Stage, producer_of
 from llmi2i_cli.runs.states import State, states
 
 ToSplit = Literal["valid", "test"]
-Options = dict[str, Any]  # of a stage, JSON-serialisable
-Manifest = Mapping[str, Any]
-
-TRAINED_WITH = ("epochs", "learning_rate", "batch_size")  # what a base's defaults came to on the log at hand
-FUSED_BY = ("strategy", "order", "recall_number", "min_confidence", "copied_history", "weight")
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def choices_of(workdir: Path, to_split: ToSplit) -> Choices:
     ArtifactError : a stage is stale, interrupted or unreadable, or there is no table; the message names the remedy
     """
     found = [state for state in states(workdir, ask_stores=True) if state.name != "missing"]
-    steps = [_step(workdir, state) for state in found if state.stage.name in TAKEN]
+    steps = [_step(workdir, state) for state in found if state.stage.name in AGAIN]
     for needed in ("prepare", "train-i2i"):
         if not any(step.stage == needed for step in steps):
             command = _command(workdir, STAGES[needed], STAGES[needed].variants[0])
@@ -80,7 +76,7 @@ def choices_of(workdir: Path, to_split: ToSplit) -> Choices:
     if not any(step.stage == "export-index" for step in steps):
         asked = {"top_k": None, "formats": ["parquet"]}
         steps += [Step("export-index", {"model": model, "data": data, **asked}, {}) for model, data in tables]
-    told_by = [workdir / state.manifest_path for state in found if state.stage.name in {*TAKEN, "evaluate"}]
+    told_by = [workdir / state.manifest_path for state in found if state.stage.name in {*AGAIN, "evaluate"}]
     return Choices(steps, _lookups(workdir, [*tables, (GENERATOR, "real")]), told_by)
 
 
@@ -97,7 +93,7 @@ def _step(workdir: Path, state: State) -> Step:
         what = " ".join((stage.name, *state.variant.values()))
         raise ArtifactError(f"{workdir}: {what} is {state.name} ({state.why}): run `{command}` first")
     try:
-        return Step(stage.name, *TAKEN[stage.name](state.manifest))
+        return Step(stage.name, *AGAIN[stage.name].taken(state.manifest))
     except (KeyError, TypeError) as error:
         path = workdir / state.manifest_path
         raise ArtifactError(f"{path} does not tell what was chosen ({error}): run `{command} --force`") from error
@@ -105,60 +101,3 @@ def _step(workdir: Path, state: State) -> Step:
 
 def _command(workdir: Path, stage: Stage, variant: Mapping[str, str]) -> str:
     return f"{producer_of(f'{stage.folder}/{stage.writes[0].format(**variant)}')} -w {workdir}"
-
-
-def _as_asked(manifest: Manifest) -> tuple[Options, Options]:
-    return dict(manifest["options"]), {}
-
-
-def _prepare(manifest: Manifest) -> tuple[Options, Options]:
-    """Where the clean log is kept for the next day, it is kept there, too."""
-    return {**manifest["options"], "keep_log": any(name.startswith(KEPT_LOG) for name in manifest["outputs"])}, {}
-
-
-def _sft_gen(manifest: Manifest) -> tuple[Options, Options]:
-    """As many epochs as were kept, of the same schedule; without validation there is nothing to be patient about."""
-    chosen = {name: manifest[name] for name in TRAINED_WITH}
-    return dict(manifest["options"]), {**chosen, "stop_after": manifest["chosen_epoch"], "patience": 0}
-
-
-def _sft_disc(manifest: Manifest) -> tuple[Options, Options]:
-    """With the calibration that validation fitted: the threshold of `fuse` is on that scale."""
-    chosen = {name: manifest[name] for name in TRAINED_WITH}
-    if fitted := manifest.get("calibration"):
-        chosen["calibration"] = [fitted["slope"], fitted["intercept"]]
-    asked = {name: value for name, value in manifest["options"].items() if name not in ("generator", "features")}
-    return asked, chosen
-
-
-def _fuse(manifest: Manifest) -> tuple[Options, Options]:
-    asked = {name: manifest["options"][name] for name in ("include_real", "model")}
-    chosen = {"tune": False, **{name: manifest["choice"][name] for name in FUSED_BY}}
-    if asked["include_real"]:
-        chosen["drop_real"] = manifest["choice"]["drop_real"]
-    return asked, chosen
-
-
-def _train_i2i(manifest: Manifest) -> tuple[Options, Options]:
-    """Where early stopping chose an epoch, exactly that many are trained."""
-    asked = {**manifest["variant"], **{name: manifest["options"][name] for name in ("top_k", "search")}}
-    epochs = {"epochs": manifest["chosen_epoch"]} if "chosen_epoch" in manifest else {}
-    return asked, {"model_options": {**manifest["choice"], **epochs}}
-
-
-def _export_index(manifest: Manifest) -> tuple[Options, Options]:
-    variant = manifest["variant"]
-    asked = {"model": variant["model"], "data": variant["data"], "formats": [variant["format"]]}
-    return {**asked, **manifest["options"]}, {}
-
-
-TAKEN: Mapping[str, Callable[[Manifest], tuple[Options, Options]]] = {
-    "prepare": _prepare,
-    "sft-gen": _sft_gen,
-    "sft-disc": _sft_disc,
-    "synthesize": _as_asked,
-    "filter": _as_asked,
-    "fuse": _fuse,
-    "train-i2i": _train_i2i,
-    "export-index": _export_index,
-}
