@@ -52,36 +52,36 @@ def print_evaluation(result: Mapping[str, Any], *, every: bool = False) -> None:
         rows,
         numeric=figure_columns,
     )
-    told = result["by_train_count"]
-    by_count = [
-        [group, told["targets"][group], name, told["hits"][group].get(name.replace("recall", "hits")), *cells]
-        for group, name, *cells in _figure_rows(told, baseline["by_train_count"] if baseline else None)
+    by_count = result["by_train_count"]
+    rows_by_count = [
+        [group, by_count["targets"][group], name, by_count["hits"][group].get(name.replace("recall", "hits")), *cells]
+        for group, name, *cells in _figure_rows(by_count, baseline["by_train_count"] if baseline else None)
         if is_shown(name) and not name.startswith("mrr")
     ]
-    for group, shares in told["shares"].items():
+    for group, shares in by_count["shares"].items():
         for name, share in shares.items():
             if not is_shown(name):
                 continue
             theirs = [f"{baseline['by_train_count']['shares'][group][name]:.4f}"] if baseline else []
             blank = [""] * (3 if baseline else 1)
-            by_count.append([group, told["targets"][group], name, "", *theirs, f"{share:.4f}", *blank])
+            rows_by_count.append([group, by_count["targets"][group], name, "", *theirs, f"{share:.4f}", *blank])
     print_table(
         "The same targets by how often train has the item, and what share of the first K places such items hold",
         ["times in train", "targets", "metric", "hits", *figure_columns],
-        by_count,
+        rows_by_count,
         numeric=["targets", "hits", *figure_columns],
     )
 
 
-def _figure_rows(told: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> Iterator[list[Any]]:
+def _figure_rows(figures: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> Iterator[list[Any]]:
     """For each group of targets and metric: these two, the baseline's figure, ours, its interval, the gain and its."""
-    for group, metrics in told["metrics"].items():
+    for group, metrics in figures["metrics"].items():
         for name, value in metrics.items():
-            row = [group.replace("_", " "), name, _figure(value), _interval(told["intervals"][group][name], ".4f")]
+            row = [group.replace("_", " "), name, _figure(value), _interval(figures["intervals"][group][name], ".4f")]
             if baseline:
-                gain = told["gain"][group][name]
+                gain = figures["gain"][group][name]
                 shown_gain = "" if gain is None else f"{gain:+.1%}"
-                shown_interval = _interval(told["gain_intervals"][group][name], "+.1%")
+                shown_interval = _interval(figures["gain_intervals"][group][name], "+.1%")
                 row = [*row[:2], _figure(baseline["metrics"][group][name]), *row[2:], shown_gain, shown_interval]
             yield row
 

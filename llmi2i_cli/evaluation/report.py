@@ -55,17 +55,17 @@ def figures(
     What does not exist is null: a metric of a group without targets, a gain where the baseline has 0. The groups of a
     family stand together, under its name.
     """
-    told: dict[str, Any] = {}
+    by_group: dict[str, Any] = {}
     for group, per_user in metrics.items():
         means = per_user.means() if len(per_user.users) else dict.fromkeys(per_user.names)
         values = (per_user.n_targets, per_user.hits, shares[group], means, _intervals(per_user))
         figures_of_group: dict[str, Any] = dict(zip(FIGURES, values, strict=True))
         if baseline:
             figures_of_group |= _gain(per_user, baseline[group])
-        family = told if group.family is None else told.setdefault(group.family, {})
+        family = by_group if group.family is None else by_group.setdefault(group.family, {})
         for name, figure in figures_of_group.items():
             family.setdefault(name, {})[group.name] = figure
-    return told
+    return by_group
 
 
 def _intervals(per_user: PerUserMetrics) -> dict[str, tuple[float, float] | None]:

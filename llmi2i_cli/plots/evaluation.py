@@ -18,14 +18,14 @@ def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
     """By name ``recall-by-popularity``, ``recommended`` and, where there is a baseline, ``gains``; at the largest K."""
     k = largest_k(evaluation)
     ours, theirs = names_of(evaluation)
-    told_by_name = {ours: evaluation["by_train_count"]}
+    figures_by_name = {ours: evaluation["by_train_count"]}
     if baseline := evaluation.get("baseline"):
-        told_by_name = {theirs: baseline["by_train_count"], **told_by_name}
+        figures_by_name = {theirs: baseline["by_train_count"], **figures_by_name}
     where = f"{label_of(evaluation)}, {evaluation['split']} split"
     found, recommended = (f"What is {done}, by popularity ({where})" for done in ("found", "recommended"))
     figures = {
-        "recall-by-popularity": recall_by_popularity(told_by_name, k=k, title=found),
-        "recommended": recommended_by_popularity(told_by_name, k=k, title=recommended),
+        "recall-by-popularity": recall_by_popularity(figures_by_name, k=k, title=found),
+        "recommended": recommended_by_popularity(figures_by_name, k=k, title=recommended),
     }
     if gains := gains_by_group(evaluation, k):
         title, over = f"What is gained ({where})", f"the {theirs}"
@@ -39,9 +39,11 @@ def gains_by_group(evaluation: Evaluation, k: int) -> list[Gain]:
         return []
     families = (("{}", evaluation), ("{} times in train", evaluation["by_train_count"]))
     return [
-        Gain(label.format(group.replace("_", " ")), gain[f"recall@{k}"], told["gain_intervals"][group][f"recall@{k}"])
-        for label, told in families
-        for group, gain in told["gain"].items()
+        Gain(
+            label.format(group.replace("_", " ")), gain[f"recall@{k}"], figures["gain_intervals"][group][f"recall@{k}"]
+        )
+        for label, figures in families
+        for group, gain in figures["gain"].items()
         if gain[f"recall@{k}"] is not None
     ]
 

@@ -26,9 +26,9 @@ def gates_figure(gates: Mapping[str, Mapping[str, Any]]) -> Figure:
         axis.plot([gate["bound"]] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=2)
         side = "at least" if name.startswith("min_") else "at most"
         shown = "not known" if value is None else f"{value:.3g}"
-        told = f"{shown} ({side} {gate['bound']:g})"
+        label = f"{shown} ({side} {gate['bound']:g})"
         end = max(value or 0, gate["bound"])
-        axis.annotate(told, (end, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=10)
+        axis.annotate(label, (end, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=10)
     axis.set_yticks(range(len(gates)), [name[4:] for name in gates])
     axis.set_ylim(len(gates) - 0.4, -0.6)
     axis.set_xlim(left=0)

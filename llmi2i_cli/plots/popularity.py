@@ -12,20 +12,20 @@ from matplotlib.ticker import PercentFormatter
 from llmi2i_cli.plots.drawing import FUSED, GREY, REAL, in_style, panels
 
 STYLES = ((FUSED, "s"), (REAL, "o"))  # of what is measured, and of what it is compared with, which stands first
-TOLD = Mapping[str, Any]  # what `evaluate` calls by_train_count
+ByTrainCount = Mapping[str, Any]  # what `evaluate` calls by_train_count
 
 
 @in_style()
-def recall_by_popularity(told_by_name: Mapping[str, TOLD], *, k: int, title: str) -> Figure:
+def recall_by_popularity(figures_by_name: Mapping[str, ByTrainCount], *, k: int, title: str) -> Figure:
     """Recall@K with its 95% interval, of each group of targets and each table; groups without targets are left out."""
-    targets = next(iter(told_by_name.values()))["targets"]
+    targets = next(iter(figures_by_name.values()))["targets"]
     groups = [group for group, count in targets.items() if count]
     figure, [axis] = panels()
-    for number, (name, told) in enumerate(told_by_name.items()):
-        colour, marker = STYLES[len(told_by_name) - 1 - number]
-        places = [place + 0.16 * (number - (len(told_by_name) - 1) / 2) for place in range(len(groups))]
-        recalls = [told["metrics"][group][f"recall@{k}"] for group in groups]
-        intervals = [told["intervals"][group][f"recall@{k}"] for group in groups]
+    for number, (name, by_count) in enumerate(figures_by_name.items()):
+        colour, marker = STYLES[len(figures_by_name) - 1 - number]
+        places = [place + 0.16 * (number - (len(figures_by_name) - 1) / 2) for place in range(len(groups))]
+        recalls = [by_count["metrics"][group][f"recall@{k}"] for group in groups]
+        intervals = [by_count["intervals"][group][f"recall@{k}"] for group in groups]
         lows, highs = (
             [each[end] if each else at for each, at in zip(intervals, recalls, strict=True)] for end in (0, 1)
         )
@@ -39,14 +39,16 @@ def recall_by_popularity(told_by_name: Mapping[str, TOLD], *, k: int, title: str
 
 
 @in_style()
-def recommended_by_popularity(told_by_name: Mapping[str, TOLD], *, k: int, title: str) -> Figure:
+def recommended_by_popularity(figures_by_name: Mapping[str, ByTrainCount], *, k: int, title: str) -> Figure:
     """What share of the first K places each group's items hold, by each table, beside the share of the targets."""
-    first = next(iter(told_by_name.values()))
+    first = next(iter(figures_by_name.values()))
     groups = list(first["targets"])
     n_targets = sum(first["targets"].values())
     bars = [
-        (f"recommended: {name}", colour, [told["shares"][group][f"share@{k}"] for group in groups])
-        for (name, told), (colour, _) in zip(told_by_name.items(), STYLES[len(told_by_name) - 1 :: -1], strict=True)
+        (f"recommended: {name}", colour, [by_count["shares"][group][f"share@{k}"] for group in groups])
+        for (name, by_count), (colour, _) in zip(
+            figures_by_name.items(), STYLES[len(figures_by_name) - 1 :: -1], strict=True
+        )
     ]
     wanted = [first["targets"][group] / max(1, n_targets) for group in groups]
     bars.append(("what users took", GREY, wanted))

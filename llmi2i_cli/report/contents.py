@@ -98,7 +98,7 @@ def _add_results(contents: Contents, workdir: Path) -> None:
         if state.stage.name == "evaluate"
     ]
     read = [_or_reason(contents, lambda path=path: read_evaluation(workdir, path)) for path in paths]  # type: ignore[misc]
-    evaluations = [told for told in read if told is not None]
+    evaluations = [evaluation for evaluation in read if evaluation is not None]
     best = contents.best = headline(evaluations, contents.tables and contents.tables[1])
     if best is None:
         return

@@ -28,10 +28,10 @@ def render(contents: Contents) -> str:
         loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": _figure, "gain": _gain, "bounds": _bounds, "number": _number}
-    told = {each.name: getattr(contents, each.name) for each in fields(contents)}
+    shown = {each.name: getattr(contents, each.name) for each in fields(contents)}
     return environment.get_template("page.html").render(
         {
-            **told,
+            **shown,
             "seconds": contents.seconds,
             "style": Markup(sources["page.css"]),
             "plots": {name: _on_the_page(inline_svg(figure, name)) for name, figure in contents.figures.items()},

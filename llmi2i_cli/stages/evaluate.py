@@ -116,16 +116,16 @@ def evaluate(
         measured = {table: evaluation.measure(table) for table in dict.fromkeys(compared)}
         ours = measured[ours_asked]
         theirs = measured[theirs_asked] if theirs_asked else None
-        told = figures(ours.metrics, ours.shares, theirs.metrics if theirs else None)
+        by_group = figures(ours.metrics, ours.shares, theirs.metrics if theirs else None)
         result = {
             "model": model,
             "data": data,
             "split": split,
             "protocol": ours.protocol,
             "users": len(held_out.users),
-            **told,
+            **by_group,
             "targets": {
-                **told["targets"],
+                **by_group["targets"],
                 "unknown": int((held_out.targets.items >= catalogue.n_items).sum()),
                 "already_in_query": targets_in_query(held_out.targets, held_out.queries),
             },
