@@ -14,7 +14,8 @@
 #   PREPARE="--items catalogue.csv"  options of prepare (of the first night: later ones go on with them)
 #   GENERATOR, DISCRIMINATOR, SYNTHESIZE, FILTER, FUSE  options of these stages
 #   ANEW=1     train anew instead of going on; do so once in a while: words of new titles are learnt then alone
-#   GATE="--min-overlap 0.4"         options of compare
+#   GATE="--min-overlap 0.4"         options of compare, for the tables that validation has measured and for what is served
+#   MIN_RECALL=0.95                  the validation Recall@10 that passes, as a multiple of last night's; by default 0.9
 #   PUBLISH="command"                run with the work directory to publish before the switch, e.g. to fill a Redis
 #   KEEP=7     nights to keep
 set -euo pipefail
@@ -78,12 +79,15 @@ step train-i2i --model bm25 --data fused --tune
 step train-i2i --model next-item --tune
 step train-i2i --model llm-blend --data fused --tune
 step evaluate --model llm-blend --data fused
+step evaluate --model llm-blend --data fused --split valid
 step export-index --model llm-blend --data fused
 step refit --to "$here/serve"
 
+recall=()
+if [ -n "${MIN_RECALL:-}" ]; then recall=(--min-recall "$MIN_RECALL"); fi
 # shellcheck disable=SC2086
 if [ -n "$last" ]; then
-    step compare "$nights/$last/work" "$LLMI2I_WORKDIR" --model llm-blend --data fused ${GATE:-}
+    step compare "$nights/$last/work" "$LLMI2I_WORKDIR" --model llm-blend --data fused "${recall[@]}" ${GATE:-}
     step compare "$nights/$last/serve/$index" "$here/serve/$index" ${GATE:-}
 fi
 if [ -n "${PUBLISH:-}" ]; then

@@ -92,14 +92,14 @@ def test_seven_nights(nights):
     assert started_from(nights.calls) == []
     assert not any(call.startswith("compare") for call in nights.calls)
 
-    status, told = nights.run("n2", GATE="--max-lost 0.1", GENERATOR="--epochs 2")
+    status, told = nights.run("n2", GATE="--max-lost 0.1", MIN_RECALL="0.9", GENERATOR="--epochs 2")
     assert (status, nights.served) == (0, "n2")
     assert re.fullmatch(r"n2: served after \d+ s, in place of n1\n", told)
     assert f"sft-gen --from {root}/n1/work --epochs 2" in nights.calls
     assert started_from(nights.calls) == [f"{root}/n1/work"] * 2
     index = "serve/index/llm-blend-fused.parquet"
     assert [call for call in nights.calls if call.startswith("compare")] == [
-        f"compare {root}/n1/work {root}/n2/work --model llm-blend --data fused --max-lost 0.1",
+        f"compare {root}/n1/work {root}/n2/work --model llm-blend --data fused --min-recall 0.9 --max-lost 0.1",
         f"compare {root}/n1/{index} {root}/n2/{index} --max-lost 0.1",
     ]
 
@@ -193,6 +193,7 @@ def test_the_commands_of_a_night_do_what_they_are_to_do(pipeline, shop, tmp_path
         SYNTHESIZE=["--recall-number", "8"],
         FUSE=["--recall-number", "3", "--no-tune"],
         GATE=["--min-overlap", "0"],
+        recall=["--min-recall", "1"],  # last night's index is this night's, so that it is known to be the same
         here=[str(here)],
         index=["index/llm-blend-fused.parquet"],
         nights=[str(tmp_path)],
@@ -202,6 +203,8 @@ def test_the_commands_of_a_night_do_what_they_are_to_do(pipeline, shop, tmp_path
     for command in commands:
         where = () if command[0] == "compare" else ("-w", here / "work")
         assert run(*command, *where) == 0, command
+        if "--min-recall" in command:
+            assert run(*command, "--min-recall", 1.1) == 1
     for work in (here / "work", here / "serve"):
         items = pl.read_parquet(work / "prepare/items.parquet")
         assert "a new item" in items["item_id"].to_list()
