@@ -48,6 +48,17 @@ GradientAccumulation = Annotated[
 MaxLength = Annotated[
     int | None, typer.Option(help="Tokens per user; older items are left out.", show_default="the base's", min=4)
 ]
+Lora = Annotated[
+    int | None,
+    typer.Option(
+        help="Rank of LoRA matrices to train instead of the base's weights; merged when saved (extra: lora).",
+        show_default="train all weights",
+        min=1,
+    ),
+]
+LoraAlpha = Annotated[
+    float | None, typer.Option(help="What these matrices learn counts alpha / rank.", show_default="twice the rank")
+]
 DeepSpeed = Annotated[
     Path | None, typer.Option(help="DeepSpeed configuration (JSON), or zero2 for llmi2i's own.", dir_okay=False)
 ]

@@ -82,7 +82,13 @@ def discriminator_model(trainee: Trainee, seed: int) -> DiscriminatorModel:
     yes, no = answer_tokens(base.tokenizer)
     torch.manual_seed(seed)
     return DiscriminatorModel(
-        base.llm, base.layout, dropout=trainee.defaults.dropout, titles=base.title_words, yes_token=yes, no_token=no
+        base.llm,
+        base.layout,
+        dropout=trainee.defaults.dropout,
+        titles=base.title_words,
+        decoder_dtype=trainee.decoder_dtype,
+        yes_token=yes,
+        no_token=no,
     )
 
 

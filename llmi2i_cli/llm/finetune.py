@@ -241,6 +241,7 @@ def fine_tune(
         state = trainer.state
     trainer.accelerator.free_memory()  # of what there is for training alone: another model may be trained next
     model.float().eval()  # DeepSpeed may have made it bfloat16
+    model.decoder_dtype = None  # from here on it is asked as it will be saved
     chosen_step = (best_by and state.best_global_step) or state.global_step
     if chosen_step != trainer.state.global_step:
         load_weights(model, place.checkpoints / f"checkpoint-{chosen_step}")

@@ -34,6 +34,8 @@ class FineTuningOptions:
     batch_size : users per step, over all processes
     gradient_accumulation : parts that a step's users are worked on in
     max_length : tokens per user
+    lora : rank of low-rank matrices that are trained in place of the base's own weights; None: all weights are
+    lora_alpha : what these matrices learn counts alpha / rank; None: twice the rank
     deepspeed : a DeepSpeed configuration of the user's own, or the name of a shipped one
     template : text that replaces the prompt
     checkpoint_steps : steps between checkpoints, 0 for one per epoch; has no say in the result
@@ -49,6 +51,8 @@ class FineTuningOptions:
     gradient_accumulation: int = 1
     max_length: int | None = None
     seed: int = 42
+    lora: int | None = None
+    lora_alpha: float | None = None
     deepspeed: Path | None = None
     template: Path | None = None
     checkpoint_steps: int = 0
@@ -64,7 +68,9 @@ class FineTuningOptions:
         """UsageError for the first option that cannot be."""
         if self.earlier is not None and self.base_model is not None:
             raise UsageError("what --from names has a base model of its own: leave --base-model out")
-        check_positive(epochs=self.epochs, learning_rate=self.learning_rate)
+        if self.lora_alpha is not None and self.lora is None:
+            raise UsageError("--lora-alpha scales what --lora RANK learns: give both, or neither")
+        check_positive(epochs=self.epochs, learning_rate=self.learning_rate, lora=self.lora, lora_alpha=self.lora_alpha)
 
     def check_earlier(self, workdir: Path) -> None:
         """UsageError for an earlier checkpoint that the stages of `workdir` replace: they would never be up to date."""

@@ -18,6 +18,7 @@ from llmi2i_cli.llm.generate import Generator
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import TokenSequence
+from llmi2i_cli.llm.precision import fast_dtype
 from llmi2i_cli.llm.prompts import PromptPieces, generator_sequence
 from llmi2i_cli.llm.trainee import Trainee, prepare_trainee, train_and_save
 from llmi2i_cli.llm.training_options import resolve
@@ -53,13 +54,6 @@ def tail_target_share(histories: Histories, is_train_tail: NDArray[np.bool_]) ->
     return float(is_train_tail[histories.items].mean()) if len(histories.items) else 0.0
 
 
-def loss_dtype() -> torch.dtype:
-    """bfloat16 where the hardware multiplies it, else float32."""
-    if torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported():
-        return torch.bfloat16
-    return torch.float32
-
-
 def prepare_generator(options: GeneratorOptions, log: PreparedLog) -> tuple[Trainee, GeneratorExamples]:
     """The base with its prompts, and what it is trained on."""
     attention, seed = options.attention, options.seed
@@ -82,7 +76,8 @@ def generator_model(trainee: Trainee, options: GeneratorOptions, histories: Hist
         base.layout,
         dropout=base.defaults.dropout,
         titles=base.title_words,
-        loss_dtype=loss_dtype(),
+        decoder_dtype=trainee.decoder_dtype,
+        loss_dtype=fast_dtype(),
         sampler=ItemSampler.of_counts(histories.item_counts(), options.sampled_items) if samples else None,
     )
 

@@ -14,6 +14,7 @@ and what is left is an ordinary Hugging Face checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,12 +116,19 @@ class ItemModel(nn.Module):
     accepts_loss_kwargs = True  # the Trainer then passes the number of targets of the whole accumulated batch
 
     def __init__(
-        self, llm: PreTrainedModel, layout: TokenLayout, *, dropout: float = 0.0, titles: RaggedTokens | None = None
+        self,
+        llm: PreTrainedModel,
+        layout: TokenLayout,
+        *,
+        dropout: float = 0.0,
+        titles: RaggedTokens | None = None,
+        decoder_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self._llm = (llm,)  # in a tuple: its modules are registered below, once each
         self.layout = layout
         self.dropout = dropout
+        self.decoder_dtype = decoder_dtype  # in which its layers multiply; None: that of their weights
         self.decoder = llm.base_model
         head, embedding = llm.get_output_embeddings(), llm.get_input_embeddings()
         self.head = None if head.weight is embedding.weight else head
@@ -129,6 +137,10 @@ class ItemModel(nn.Module):
     @property
     def llm(self) -> PreTrainedModel:
         return self._llm[0]
+
+    def item_tables(self) -> list[nn.Module]:
+        """The modules whose weight, (vocabulary, D), has rows of items that are trained: the embeddings."""
+        return [self.llm.get_input_embeddings()]
 
     def input_table(self, items: torch.Tensor | None = None) -> torch.Tensor:
         """Embeddings of all tokens, (vocabulary, D), title words added to their items.
@@ -164,21 +176,26 @@ class ItemModel(nn.Module):
         embedded = functional.dropout(embedded, self.dropout, self.training)
         if self.decoder.config._attn_implementation == "flash_attention_2":
             real = segments != 0
-            with torch.autocast(embedded.device.type, torch.bfloat16):  # the kernel knows no float32
+            with self._precision(embedded.device, torch.bfloat16):  # the kernel knows no float32
                 state = self.decoder(
                     inputs_embeds=embedded[real][None], position_ids=position_ids[real][None], use_cache=False
                 ).last_hidden_state[0]
             place = torch.cumsum(real.flatten(), 0) - 1
             chosen = state[place[outputs]]
         else:
-            state = self.decoder(
-                inputs_embeds=embedded,
-                attention_mask=attention_mask(segments, groups),
-                position_ids=position_ids,
-                use_cache=False,
-            ).last_hidden_state
+            with self._precision(embedded.device, self.decoder_dtype):
+                state = self.decoder(
+                    inputs_embeds=embedded,
+                    attention_mask=attention_mask(segments, groups),
+                    position_ids=position_ids,
+                    use_cache=False,
+                ).last_hidden_state
             chosen = state.flatten(0, 1)[outputs]
         return functional.dropout(chosen, self.dropout, self.training)
+
+    @staticmethod
+    def _precision(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
     @torch.no_grad()
     def merge_title_words(self) -> None:
@@ -200,6 +217,10 @@ class GeneratorModel(ItemModel):
     ) -> None:
         super().__init__(*args, **options)
         self.loss_dtype, self.sampler = loss_dtype, sampler
+
+    def item_tables(self) -> list[nn.Module]:
+        """The embeddings and, if it is another table, the output layer: items are read and told."""
+        return [*super().item_tables(), *([] if self.head is None else [self.head])]
 
     def output_rows(self, input_table: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
         """Output rows of the item tokens, (n_items, D); with `items`, as in `input_table`, of these alone, (C, D)."""

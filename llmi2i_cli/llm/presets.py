@@ -98,6 +98,14 @@ def continued_defaults(first: TrainingDefaults) -> TrainingDefaults:
     return replace(first, epochs=1, learning_rate=first.learning_rate / 10)
 
 
+def lora_defaults(whole: TrainingDefaults) -> TrainingDefaults:
+    """How a base is trained by LoRA that would be trained whole with `whole`: at ten times the learning rate.
+
+    That is where LoRA learns as well (Schulman et al., "LoRA Without Regret", 2025).
+    """
+    return replace(whole, learning_rate=10 * whole.learning_rate)
+
+
 def discriminator_defaults(generator: TrainingDefaults, from_scratch: bool) -> TrainingDefaults:
     """How a discriminator is trained on a base with these defaults; a preset needs fewer, gentler steps."""
     if not from_scratch:

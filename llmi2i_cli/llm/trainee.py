@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
 from llmi2i_cli.llm.bases import Base, Card, Role, catalogue_digest, save_checkpoint
 from llmi2i_cli.llm.batches import Examples
@@ -13,6 +15,8 @@ from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.finetuning_options import FineTuningOptions
 from llmi2i_cli.llm.generate import pad_token_of
 from llmi2i_cli.llm.item_model import ItemModel
+from llmi2i_cli.llm.lora import Adapters, check_adaptable
+from llmi2i_cli.llm.precision import fast_dtype
 from llmi2i_cli.llm.presets import TrainingDefaults, continued_defaults, discriminator_defaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, read_template
 from llmi2i_cli.llm.training_options import TrainingOptions
@@ -47,6 +51,11 @@ class Trainee:
         return continued_defaults(defaults) if self.base.continues else defaults
 
     @property
+    def decoder_dtype(self) -> torch.dtype | None:
+        """In which the layers multiply while it is trained; a preset's are so small that converting takes longer."""
+        return None if self.base.from_scratch or fast_dtype() == torch.float32 else fast_dtype()
+
+    @property
     def pad_token(self) -> int:
         return pad_token_of(self.base.tokenizer)
 
@@ -78,8 +87,10 @@ def prepare_trainee(
 ) -> Trainee:
     """Build the prompts of a base; one whose training goes on keeps its template unless another one is asked for.
 
-    UsageError if ``options.max_length`` has no room for them.
+    UsageError if ``options.max_length`` has no room for them, or `--lora` has nothing to adapt.
     """
+    if options.lora:
+        check_adaptable(base)
     if options.template is None and base.continues:
         template = base.continues.template
     elif options.template is None and base.from_scratch:
@@ -105,12 +116,17 @@ def train_and_save(
 
     `evaluate` is as in `fine_tune`.
     """
+    adapters = Adapters(model, training.lora, training.lora_alpha) if training.lora else None
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     outcome = fine_tune(model, examples, training, place, pad_token=trainee.pad_token, evaluate=evaluate)
+    if adapters:
+        adapters.merge()
     if is_first():
         save_checkpoint(model, trainee.base, trainee.card, trainee.catalogue.ids, place.model)
     return {
         "base_model": trainee.base.spec,
         "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": trained,
         "steps_this_run": outcome.steps_this_run,
         "epochs": training.epochs,
         "chosen_epoch": outcome.chosen_epoch,

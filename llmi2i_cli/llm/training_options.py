@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmi2i_cli.llm.finetuning_options import FineTuningOptions
-from llmi2i_cli.llm.presets import TrainingDefaults
+from llmi2i_cli.llm.presets import TrainingDefaults, lora_defaults
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -24,6 +24,8 @@ class TrainingOptions:
     warmup_share: float
     seed: int
     gradient_accumulation: int = 1
+    lora: int | None = None  # rank; None: all weights are trained
+    lora_alpha: float = 0.0
     deepspeed: Path | None = None
     checkpoint_steps: int = 0  # 0: once per epoch
     best_by: str | None = None  # figure of the evaluation by which the best epoch's weights are kept; None: the last's
@@ -52,6 +54,8 @@ def resolve(
 
     `best_by`, `patience` and `stop_after` are as in `TrainingOptions`.
     """
+    if options.lora:
+        defaults = lora_defaults(defaults)
     return TrainingOptions(
         epochs=options.epochs or defaults.epochs,
         learning_rate=options.learning_rate or defaults.learning_rate,
@@ -60,6 +64,8 @@ def resolve(
         warmup_share=defaults.warmup_share,
         seed=options.seed,
         gradient_accumulation=options.gradient_accumulation,
+        lora=options.lora,
+        lora_alpha=options.lora_alpha or 2 * (options.lora or 0),
         deepspeed=options.deepspeed,
         checkpoint_steps=options.checkpoint_steps,
         best_by=best_by,

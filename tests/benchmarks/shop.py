@@ -14,8 +14,9 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog, read_catalogue, read_histories, read_profiles
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generate import Generator, rank_users
-from llmi2i_cli.llm.generator_training import GeneratorExamples, loss_dtype, prepare_generator
+from llmi2i_cli.llm.generator_training import GeneratorExamples, prepare_generator
 from llmi2i_cli.llm.item_model import GeneratorModel
+from llmi2i_cli.llm.precision import fast_dtype
 from llmi2i_cli.llm.presets import TrainingDefaults
 from llmi2i_cli.stages.prepare import prepare
 from llmi2i_cli.stages.simulate import simulate
@@ -98,7 +99,7 @@ def default_training(shop: Shop, make_model: Callable[..., GeneratorModel] = Gen
     torch.manual_seed(OPTIONS.seed)
     base = trainee.base
     model = make_model(
-        base.llm, base.layout, dropout=base.defaults.dropout, titles=base.title_words, loss_dtype=loss_dtype()
+        base.llm, base.layout, dropout=base.defaults.dropout, titles=base.title_words, loss_dtype=fast_dtype()
     )
     generator = Generator(model, trainee.pieces, trainee.pad_token, trainee.max_length)
     return Training(generator, examples, base.defaults)

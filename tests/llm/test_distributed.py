@@ -14,11 +14,11 @@ from llmi2i_cli.errors import InputError, ModelError, UsageError
 from llmi2i_cli.llm.deepspeed_config import SHIPPED, deepspeed_config, own_file
 from llmi2i_cli.llm.finetune import _Arguments
 from tests.llm.test_finetune import read_log
-from tests.llm.trained_by_two import trained
+from tests.llm.trained_by_two import WAYS, trained
 from tests.torchrun import torchrun
 
 needs_deepspeed = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed")
-BY_DEEPSPEED = [pytest.param("zero2", marks=needs_deepspeed), pytest.param("zero2-accumulated", marks=needs_deepspeed)]
+BY_DEEPSPEED = [pytest.param(f"zero2{how}", marks=needs_deepspeed) for how in ("", "-accumulated", "-lora")]
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def by_two(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("way", ["ddp", "ddp-accumulated", *BY_DEEPSPEED])
+@pytest.mark.parametrize("way", ["ddp", "ddp-accumulated", "ddp-lora", *BY_DEEPSPEED])
 def test_two_processes_take_the_steps_of_one(by_two, tmp_path, way):
-    trained(tmp_path, {"gradient_accumulation": 2 if "accumulated" in way else 1})
+    trained(tmp_path, {name: value for name, value in WAYS[way].items() if name != "deepspeed"})
     alone, together = read_log(tmp_path), read_log(by_two / way)
     assert [entry["step"] for entry in together] == [entry["step"] for entry in alone] == list(range(1, 16))
     assert [entry["learning_rate"] for entry in together] == [entry["learning_rate"] for entry in alone]
@@ -45,7 +45,7 @@ def test_two_processes_take_the_steps_of_one(by_two, tmp_path, way):
     assert ("global_step15" in left, "optimizer.pt" in left) == ("zero2" in way, "ddp" in way)  # it was what it says
 
 
-@pytest.mark.parametrize("way", ["ddp", BY_DEEPSPEED[0]])
+@pytest.mark.parametrize("way", ["ddp", "ddp-lora", BY_DEEPSPEED[0], BY_DEEPSPEED[2]])
 def test_stopped_and_resumed_they_end_with_the_same_bits(by_two, way):
     whole, resumed = by_two / way, by_two / f"{way}-resumed"
     assert json.loads((resumed / "steps.json").read_text()) == 15 - 5  # from the end of the first epoch
