@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,14 @@ def folder(request, tmp_path_factory):
 
 
 def options(base, **changes):
-    given = {"base_model": str(base), "epochs": 1, "batch_size": 4, "attention": "sdpa", "lora": 4, "seed": 3}
+    given: dict[str, Any] = {
+        "base_model": str(base),
+        "epochs": 1,
+        "batch_size": 4,
+        "attention": "sdpa",
+        "lora": 4,
+        "seed": 3,
+    }
     return GeneratorOptions(**(given | changes))
 
 
@@ -79,22 +88,21 @@ def test_a_discriminator_trains_the_rows_that_it_reads_alone(tmp_path):
 
 
 def test_merged_it_answers_as_it_did_before_and_is_a_plain_model_with_its_own_words(folder, tmp_path, monkeypatch):
-    asked = {}
+    unmerged = []
     merge = Adapters.merge
+    trainee, _ = prepare_generator(options(folder), LOG)
 
     def before_merging(self):
-        pieces = asked["trainee"].pieces
-        generator = Generator(self._model, pieces, asked["trainee"].pad_token, 64)
-        asked["unmerged"] = rank_block(generator, range(N_USERS), LOG.histories, LOG.histories, history=5, top_n=6)
+        generator = Generator(self._model, trainee.pieces, trainee.pad_token, 64)
+        unmerged.extend(rank_block(generator, range(N_USERS), LOG.histories, LOG.histories, history=5, top_n=6))
         merge(self)
 
     monkeypatch.setattr(Adapters, "merge", before_merging)
-    asked["trainee"], _ = prepare_generator(options(folder), LOG)
     weights, facts = trained(tmp_path, folder, epochs=4, learning_rate=3e-2)
     generator = load_generator(tmp_path / "model", LOG.catalogue, LOG.profiles)
     items, logprobs = rank_block(generator, range(N_USERS), LOG.histories, LOG.histories, history=5, top_n=6)
-    assert items.tolist() == asked["unmerged"][0].tolist()
-    np.testing.assert_allclose(logprobs, asked["unmerged"][1], atol=1e-4)
+    assert items.tolist() == unmerged[0].tolist()
+    np.testing.assert_allclose(logprobs, unmerged[1], atol=1e-4)
 
     before = AutoModelForCausalLM.from_pretrained(folder)
     words = before.get_input_embeddings().weight.detach()
@@ -102,7 +110,7 @@ def test_merged_it_answers_as_it_did_before_and_is_a_plain_model_with_its_own_wo
     assert type(saved) is type(before)
     table = saved.get_input_embeddings().weight
     torch.testing.assert_close(table[: len(words)], words, rtol=2**-8, atol=0)  # they were kept in bfloat16
-    start = asked["trainee"].base.llm.get_input_embeddings().weight[len(words) :]
+    start = trainee.base.llm.get_input_embeddings().weight[len(words) :]
     assert (table[len(words) :] - start).abs().max() > 1e-3
     layers = [name for name, p in before.named_parameters() if p.dim() == 2 and ("attn" in name or "mlp" in name)]
     changed = [name for name in layers if not torch.allclose(before.get_parameter(name), weights[name], rtol=2**-7)]
@@ -114,10 +122,10 @@ def test_merged_it_answers_as_it_did_before_and_is_a_plain_model_with_its_own_wo
 
 def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path):
     base = save_pretrained_base(tmp_path / "base", tied=True)
-    whole, facts = trained(tmp_path / "whole", base, epochs=2)
+    _, facts = trained(tmp_path / "whole", base, epochs=2)
     with pytest.raises(Killed):
         trained(tmp_path / "killed", base, stop_at=5, epochs=2)
-    resumed, again = trained(tmp_path / "killed", base, epochs=2)
+    _, again = trained(tmp_path / "killed", base, epochs=2)
     assert (facts["steps_this_run"], again["steps_this_run"]) == (6, 3)
     assert (tmp_path / "killed/model/model.safetensors").read_bytes() == (
         tmp_path / "whole/model/model.safetensors"
