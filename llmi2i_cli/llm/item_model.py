@@ -138,7 +138,7 @@ class ItemModel(nn.Module):
     def llm(self) -> PreTrainedModel:
         return self._llm[0]
 
-    def item_tables(self) -> list[nn.Module]:
+    def item_tables(self) -> list[Any]:
         """The modules whose weight, (vocabulary, D), has rows of items that are trained: the embeddings."""
         return [self.llm.get_input_embeddings()]
 
@@ -218,7 +218,7 @@ class GeneratorModel(ItemModel):
         super().__init__(*args, **options)
         self.loss_dtype, self.sampler = loss_dtype, sampler
 
-    def item_tables(self) -> list[nn.Module]:
+    def item_tables(self) -> list[Any]:
         """The embeddings and, if it is another table, the output layer: items are read and told."""
         return [*super().item_tables(), *([] if self.head is None else [self.head])]
 

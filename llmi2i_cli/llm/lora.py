@@ -54,8 +54,9 @@ class Adapters:
         self._tables = model.item_tables()
         for table in self._tables:
             rows = _RowsBehindWords(table.weight[: model.layout.base_vocab].to(dtype))
+            trained = table.weight  # is made the rows behind the words in place
             parametrize.register_parametrization(table, "weight", rows, unsafe=True)
-            table.parametrizations["weight"].original.requires_grad_(True)
+            trained.requires_grad_(True)
         for parameter in model.parameters():
             if not parameter.requires_grad and parameter.dim() > 1:
                 parameter.data = parameter.data.to(dtype)

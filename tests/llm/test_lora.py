@@ -33,15 +33,8 @@ def folder(request, tmp_path_factory):
 
 
 def options(base, **changes):
-    given: dict[str, Any] = {
-        "base_model": str(base),
-        "epochs": 1,
-        "batch_size": 4,
-        "attention": "sdpa",
-        "lora": 4,
-        "seed": 3,
-    }
-    return GeneratorOptions(**(given | changes))
+    given = {"epochs": 1, "batch_size": 4, "attention": "sdpa", "lora": 4, "seed": 3} | changes
+    return GeneratorOptions(base_model=str(base), **given)
 
 
 class Killed(BaseException):
@@ -88,7 +81,7 @@ def test_a_discriminator_trains_the_rows_that_it_reads_alone(tmp_path):
 
 
 def test_merged_it_answers_as_it_did_before_and_is_a_plain_model_with_its_own_words(folder, tmp_path, monkeypatch):
-    unmerged = []
+    unmerged: list[Any] = []
     merge = Adapters.merge
     trainee, _ = prepare_generator(options(folder), LOG)
 
