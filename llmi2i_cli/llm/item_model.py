@@ -14,7 +14,6 @@ and what is left is an ordinary Hugging Face checkpoint.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from torch.nn import functional
 from llmi2i_cli.llm.item_loss import weighted_item_cross_entropy
 from llmi2i_cli.llm.item_sampler import ItemSampler
 from llmi2i_cli.llm.packing import attention_mask
+from llmi2i_cli.llm.precision import multiplying_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -176,14 +176,14 @@ class ItemModel(nn.Module):
         embedded = functional.dropout(embedded, self.dropout, self.training)
         if self.decoder.config._attn_implementation == "flash_attention_2":
             real = segments != 0
-            with self._precision(embedded.device, torch.bfloat16):  # the kernel knows no float32
+            with torch.autocast(embedded.device.type, torch.bfloat16):  # the kernel knows no float32
                 state = self.decoder(
                     inputs_embeds=embedded[real][None], position_ids=position_ids[real][None], use_cache=False
                 ).last_hidden_state[0]
             place = torch.cumsum(real.flatten(), 0) - 1
             chosen = state[place[outputs]]
         else:
-            with self._precision(embedded.device, self.decoder_dtype):
+            with multiplying_in(self.decoder_dtype, embedded):
                 state = self.decoder(
                     inputs_embeds=embedded,
                     attention_mask=attention_mask(segments, groups),
@@ -192,10 +192,6 @@ class ItemModel(nn.Module):
                 ).last_hidden_state
             chosen = state.flatten(0, 1)[outputs]
         return functional.dropout(chosen, self.dropout, self.training)
-
-    @staticmethod
-    def _precision(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
     @torch.no_grad()
     def merge_title_words(self) -> None:

@@ -44,6 +44,7 @@ class Adapters:
 
     def __init__(self, model: ItemModel, rank: int, alpha: float) -> None:
         from peft import LoraConfig, LoraModel
+        from peft.tuners.lora import LoraLayer
         from transformers.pytorch_utils import Conv1D
 
         transposed = any(isinstance(module, Conv1D) for module in model.modules())  # GPT-2's layers
@@ -57,6 +58,9 @@ class Adapters:
             trained = table.weight  # is made the rows behind the words in place
             parametrize.register_parametrization(table, "weight", rows, unsafe=True)
             trained.requires_grad_(True)
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.cast_input_dtype_enabled = False  # autocast does it, once
         for parameter in model.parameters():
             if not parameter.requires_grad and parameter.dim() > 1:
                 parameter.data = parameter.data.to(dtype)

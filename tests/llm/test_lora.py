@@ -33,7 +33,7 @@ def folder(request, tmp_path_factory):
 
 
 def options(base, **changes):
-    given = {"epochs": 1, "batch_size": 4, "attention": "sdpa", "lora": 4, "seed": 3} | changes
+    given: dict[str, Any] = {"epochs": 1, "batch_size": 4, "attention": "sdpa", "lora": 4, "seed": 3} | changes
     return GeneratorOptions(base_model=str(base), **given)
 
 
