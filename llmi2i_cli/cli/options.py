@@ -66,8 +66,19 @@ Attention = Annotated[
     finetuning_options.Attention,
     typer.Option(help="Attention kernel; auto takes flash_attention_2 where there is flash-attn and a CUDA device."),
 ]
+Prompt = Annotated[
+    finetuning_options.PromptStyle | None,
+    typer.Option(
+        help="Text in the prompt: an instruction and titles behind item tokens, an instruction alone, or nothing.",
+        show_default="titles, for a preset bare",
+    ),
+]
+ChatTemplate = Annotated[
+    finetuning_options.ChatTemplate, typer.Option(help="Address a base that has a chat template through it, or not.")
+]
 Template = Annotated[
-    Path | None, typer.Option(help="Text file with {profile} and {history} that replaces the prompt.", dir_okay=False)
+    Path | None,
+    typer.Option(help="Text file with {profile} and {history} that replaces the instruction.", dir_okay=False),
 ]
 CheckpointSteps = Annotated[int, typer.Option(help="Steps between checkpoints; 0: one per epoch.", min=0)]
 Resume = Annotated[

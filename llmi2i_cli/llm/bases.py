@@ -34,6 +34,7 @@ CARD = "llmi2i.json"
 ITEM_TOKENS = "item_tokens.parquet"
 Role = Literal["generator", "discriminator"]
 MAX_TITLE_TOKENS = 32
+VOCABULARY_MULTIPLE = 64  # of the tokens of a saved model
 
 
 @dataclass(frozen=True)
@@ -279,8 +280,15 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
 
 
 def save_checkpoint(model: ItemModel, base: Base, card: Card, item_ids: pl.Series, directory: Path) -> None:
-    """Write a Hugging Face checkpoint with its card and its item tokens."""
+    """Write a Hugging Face checkpoint with its card and its item tokens.
+
+    Its vocabulary is padded, as kernels and servers like it, with rows of zeros.
+    """
     model.merge_title_words()
+    model.llm.resize_token_embeddings(base.layout.size, pad_to_multiple_of=VOCABULARY_MULTIPLE, mean_resizing=False)
+    with torch.no_grad():
+        for table in tables_of(model.llm):
+            table[base.layout.size :] = 0
     model.llm.save_pretrained(directory)
     base.tokenizer.save_pretrained(directory)
     tokens = np.arange(base.layout.n_items, dtype=np.int64) + base.layout.base_vocab
@@ -305,13 +313,16 @@ def read_card(directory: Path, item_ids: pl.Series, remedy: str) -> Card:
 def load_checkpoint(
     directory: Path, item_ids: pl.Series, *, attention: str, remedy: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Card]:
-    """Load a checkpoint of ours. ArtifactError if it is damaged, foreign or of another catalogue."""
+    """Load a checkpoint of ours, its vocabulary still padded.
+
+    ArtifactError if it is damaged, foreign or of another catalogue.
+    """
     card = read_card(directory, item_ids, remedy)
     implementation = attention_implementation(attention)
     try:
         llm, tokenizer = _read_model(directory, attn_implementation=implementation)
     except Exception as error:  # safetensors and tokenizers raise types of their own
         raise ArtifactError(f"{directory} is damaged ({_reason(error)}): {remedy}") from error
-    if llm.get_input_embeddings().num_embeddings != card.layout.size:
+    if not 0 <= llm.get_input_embeddings().num_embeddings - card.layout.size < VOCABULARY_MULTIPLE:
         raise ArtifactError(f"{directory}: its vocabulary does not fit its card: {remedy}")
     return llm, tokenizer, card

@@ -59,7 +59,7 @@ def base_from_earlier(directory: Path, role: Role, log: PreparedLog, *, attentio
         for rows, earlier in zip(tables_of(llm), earlier_rows, strict=True):
             items = rows[layout.item_rows]
             items[known] = earlier[card.layout.item_rows][place]
-            rows[layout.item_rows.stop :] = earlier[card.layout.item_rows.stop :]
+            rows[layout.item_rows.stop :] = earlier[card.layout.item_rows.stop : card.layout.size]
             if words_stay_part:
                 items -= TitleWords(titles, layout.base_vocab)(rows[: layout.base_vocab])
     return Base(

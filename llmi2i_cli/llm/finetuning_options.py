@@ -19,6 +19,8 @@ DEFAULT_BASE = "llama-tiny"
 
 Attention = Literal["auto", "sdpa", "flash_attention_2"]
 Softmax = Literal["auto", "full", "sampled"]
+PromptStyle = Literal["titles", "items", "bare"]
+ChatTemplate = Literal["auto", "none"]
 Negatives = Literal["uniform", "popularity", "generator"]
 
 
@@ -37,7 +39,10 @@ class FineTuningOptions:
     lora : rank of low-rank matrices that are trained in place of the base's own weights; None: all weights are
     lora_alpha : what these matrices learn counts alpha / rank; None: twice the rank
     deepspeed : a DeepSpeed configuration of the user's own, or the name of a shipped one
-    template : text that replaces the prompt
+    prompt : how much of it is text: an instruction and each item with its title, the instruction and item tokens alone,
+        or nothing but item tokens; None: titles for a base that comes with weights, bare for a preset
+    chat_template : whether a base that has a chat template is addressed through it
+    template : text that replaces the instruction
     checkpoint_steps : steps between checkpoints, 0 for one per epoch; has no say in the result
     """
 
@@ -54,6 +59,8 @@ class FineTuningOptions:
     lora: int | None = None
     lora_alpha: float | None = None
     deepspeed: Path | None = None
+    prompt: PromptStyle | None = None
+    chat_template: ChatTemplate = "auto"
     template: Path | None = None
     checkpoint_steps: int = 0
 
@@ -68,6 +75,8 @@ class FineTuningOptions:
         """UsageError for the first option that cannot be."""
         if self.earlier is not None and self.base_model is not None:
             raise UsageError("what --from names has a base model of its own: leave --base-model out")
+        if self.prompt == "bare" and self.template is not None:
+            raise UsageError("--prompt bare has no text, and --template gives one: leave one of them out")
         if self.lora_alpha is not None and self.lora is None:
             raise UsageError("--lora-alpha scales what --lora RANK learns: give both, or neither")
         check_positive(epochs=self.epochs, learning_rate=self.learning_rate, lora=self.lora, lora_alpha=self.lora_alpha)

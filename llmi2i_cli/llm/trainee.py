@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
+from llmi2i_cli.errors import UsageError
 from llmi2i_cli.llm.bases import Base, Card, Role, catalogue_digest, save_checkpoint
 from llmi2i_cli.llm.batches import Examples
 from llmi2i_cli.llm.finetune import fine_tune
@@ -87,17 +88,23 @@ def prepare_trainee(
 ) -> Trainee:
     """Build the prompts of a base; one whose training goes on keeps its template unless another one is asked for.
 
-    UsageError if ``options.max_length`` has no room for them, or `--lora` has nothing to adapt.
+    UsageError if ``options.max_length`` has no room for them, or the base cannot be prompted or adapted as asked.
     """
     if options.lora:
         check_adaptable(base)
-    if options.template is None and base.continues:
-        template = base.continues.template
-    elif options.template is None and base.from_scratch:
+    if base.from_scratch and options.prompt not in (None, "bare"):
+        raise UsageError(f"{base.spec} knows no language, so its prompt is the bare history: leave --prompt out")
+    style = options.prompt or ("bare" if base.from_scratch else "titles")
+    titles_in_prompt = style == "titles"
+    if options.template is None and options.prompt is None and base.continues:
+        template, titles_in_prompt = base.continues.template, base.continues.titles_in_prompt
+    elif options.template is None and style == "bare":
         template = BARE[role]
     else:
         template = read_template(options.template, role)
-    titles = None if base.from_scratch else base.titles
+    if template == BARE[role] or options.chat_template == "none":
+        base.tokenizer.chat_template = None  # saved so, it is the same when the model is asked
+    titles = base.titles if titles_in_prompt else None
     pieces = build_pieces(base.tokenizer, base.layout, template, profiles=log.profiles, titles=titles)
     max_length = base.max_length(options.max_length)
     pieces.check_room(max_length)

@@ -119,8 +119,18 @@ def test_a_saved_checkpoint_is_a_plain_causal_lm_with_the_same_scores(tmp_path, 
     generator = load_generator(tmp_path / "model", CATALOGUE, [""])
     items, logprobs = rank_block(generator, [0], log, None, history=10, top_n=10)
     assert items[0].tolist() == trained[0].tolist()
-    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    plain, found = AutoModelForCausalLM.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert not any(found.values())
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    # What servers such as vLLM go by: a vocabulary of whole kernels, and an output layer only where it is not tied.
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    weights = load_file(tmp_path / "model/model.safetensors")
+    tables = [table for table in weights.values() if len(table) == config["vocab_size"]]
+    assert config["vocab_size"] % 64 == 0
+    assert config["vocab_size"] == plain.get_input_embeddings().num_embeddings
+    assert len(tokenizer) <= base.layout.base_vocab
+    assert len(tables) == (1 if config["tie_word_embeddings"] else 2)
+    assert all(not table[base.layout.size :].any() for table in tables)
     prompt = [tokenizer.bos_token_id]
     for item in history:
         prompt.append(tokens["token_id"][item])
@@ -137,7 +147,7 @@ def test_a_checkpoint_as_the_base_of_a_discriminator_keeps_all_it_knows(tmp_path
     base = load("llama-tiny")
     model = GeneratorModel(base.llm, base.layout, titles=base.title_words)
     save_checkpoint(model, base, card_of(base), CATALOGUE.ids, tmp_path)
-    before = base.llm.get_input_embeddings().weight
+    before = base.llm.get_input_embeddings().weight[: base.layout.size]  # without the padding
     grown = base_from_checkpoint(tmp_path, CATALOGUE, attention="sdpa", seed=3, n_evidence=4, remedy=REMEDY)
     after = grown.llm.get_input_embeddings().weight
     assert torch.equal(after[: len(before)], before)
@@ -197,7 +207,7 @@ def test_a_checkpoint_of_another_catalogue_is_refused(tmp_path):
         with pytest.raises(ArtifactError, match=r"was trained on another catalogue than prepare.items.parquet"):
             load_checkpoint(model, ids, attention="sdpa", remedy=REMEDY)
     card = json.loads((model / CARD).read_text())
-    (model / CARD).write_text(json.dumps(card | {"n_evidence": 5}))
+    (model / CARD).write_text(json.dumps(card | {"n_evidence": 500}))
     with pytest.raises(ArtifactError, match="its vocabulary does not fit its card"):
         load_checkpoint(model, CATALOGUE.ids, attention="sdpa", remedy=REMEDY)
 
