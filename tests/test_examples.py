@@ -73,6 +73,7 @@ def command_lines(path):
         ("README.md", STAGE_NAMES),
         ("examples/quickstart.sh", [*STAGE_NAMES, "report"]),
         ("examples/amazon.sh", STAGE_NAMES),
+        ("examples/pretrained.sh", STAGE_NAMES[:-1]),
         ("examples/paper/alpha.sh", ["prepare", "sft-gen", "synthesize", "evaluate"]),
         ("examples/paper/noise.sh", STAGE_NAMES[:-1]),
         ("examples/paper/settings.sh", ["fuse", "train-i2i", "evaluate"]),
