@@ -29,6 +29,7 @@ from llmi2i_cli.cli.options import (
     Workdir,
 )
 from llmi2i_cli.cli.printing import print_manifest
+from llmi2i_cli.cli.printing_memory import print_memory
 from llmi2i_cli.llm.finetuning_options import DEFAULT_BASE, GeneratorOptions, Softmax
 
 
@@ -78,6 +79,14 @@ def sft_gen(
     examples_only: Annotated[
         bool, typer.Option("--examples-only", help="Train nothing; write examples.jsonl for other trainers.")
     ] = False,
+    estimate: Annotated[
+        int | None,
+        typer.Option(
+            help="Train nothing; print the GB that training takes in each of so many processes (GPUs).",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +94,7 @@ def sft_gen(
 
     Example: llmi2i sft-gen -w work --base-model llama-tiny --alpha 4
     """
-    from llmi2i_cli.stages.sft_gen import sft_gen
+    from llmi2i_cli.stages.sft_gen import sft_gen, training_memory
 
     options = GeneratorOptions(
         base_model=base_model,
@@ -111,5 +120,8 @@ def sft_gen(
         softmax=softmax,
         sampled_items=sampled_items,
     )
+    if estimate:
+        print_memory(training_memory(workdir, options, estimate), as_json)
+        return
     manifest = sft_gen(workdir, options, resume=resume, examples_only=examples_only, force=force)
     print_manifest(manifest, as_json)

@@ -137,6 +137,31 @@ def load_base(spec: str, catalogue: Catalogue, *, attention: str, seed: int, n_e
     return Base(spec, llm, tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
 
 
+def base_without_weights(spec: str, catalogue: Catalogue, *, attention: str, seed: int) -> Base:
+    """What `load_base` gives, on torch's meta device: of a pretrained model only configuration and tokenizer are read.
+
+    ModelError as there.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    if spec in PRESETS:
+        with torch.device("meta"):
+            return load_base(spec, catalogue, attention=attention, seed=seed)
+    try:
+        config = AutoConfig.from_pretrained(spec, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=False)
+        layout = TokenLayout(config.vocab_size, catalogue.n_items)
+        config.vocab_size = layout.size
+        with torch.device("meta"):
+            llm = AutoModelForCausalLM.from_config(config, attn_implementation=attention_implementation(attention))
+    except Exception as error:  # configurations and tokenizers raise types of their own
+        raise ModelError(
+            f"{spec} has no configuration of a causal language model that can be read ({_reason(error)})"
+        ) from error
+    titles = tokenize_distinct(tokenizer, list(catalogue.titles), MAX_TITLE_TOKENS)
+    return Base(spec, llm.float(), tokenizer, layout, titles, None, from_scratch=False, defaults=PRETRAINED)
+
+
 def _from_preset(
     preset: Preset, n_items: int, texts: Sequence[str], attention: str, seed: int, n_evidence: int
 ) -> Base:

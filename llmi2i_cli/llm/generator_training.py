@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
-from llmi2i_cli.llm.bases import load_base
+from llmi2i_cli.llm.bases import Base, load_base
 from llmi2i_cli.llm.continued import base_from_earlier
 from llmi2i_cli.llm.finetuning_options import DEFAULT_BASE, GeneratorOptions
 from llmi2i_cli.llm.generate import Generator
@@ -54,13 +54,15 @@ def tail_target_share(histories: Histories, is_train_tail: NDArray[np.bool_]) ->
     return float(is_train_tail[histories.items].mean()) if len(histories.items) else 0.0
 
 
-def prepare_generator(options: GeneratorOptions, log: PreparedLog) -> tuple[Trainee, GeneratorExamples]:
-    """The base with its prompts, and what it is trained on."""
+def prepare_generator(
+    options: GeneratorOptions, log: PreparedLog, load: Callable[..., Base] = load_base
+) -> tuple[Trainee, GeneratorExamples]:
+    """The base with its prompts, and what it is trained on; `load` makes the base of what names it."""
     attention, seed = options.attention, options.seed
     if options.earlier_checkpoint:
         base = base_from_earlier(options.earlier_checkpoint, "generator", log, attention=attention, seed=seed)
     else:
-        base = load_base(options.base_model or DEFAULT_BASE, log.catalogue, attention=attention, seed=seed)
+        base = load(options.base_model or DEFAULT_BASE, log.catalogue, attention=attention, seed=seed)
     trainee = prepare_trainee("generator", base, options, log)
     weights = item_weights(log.catalogue, options.alpha, options.beta)
     return trainee, GeneratorExamples(trainee.pieces, log.histories, weights, trainee.max_length)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.artifacts.prepared import PreparedLog
     from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
     from llmi2i_cli.llm.generate import Generator
+    from llmi2i_cli.llm.memory import Memory
 
 BEST_BY = "valid_recall@10_with_candidates"
 REAL = "valid_recall@10_real"
@@ -75,6 +76,15 @@ def sft_gen(
             _tell(facts["validation"])
         _tell_tail(facts["tail_target_share"], options)
         return run.publish(**facts)
+
+
+def training_memory(workdir: Path, options: GeneratorOptions, processes: int) -> dict[str, Memory]:
+    """What `sft_gen` would take in each of some processes, by the way of training; writes nothing."""
+    options.check()
+    from llmi2i_cli.artifacts.prepared import read_prepared
+    from llmi2i_cli.llm.memory import memory_needed
+
+    return memory_needed(options, read_prepared(workdir), processes)
 
 
 def _validation(log: PreparedLog, worth: CandidateWorth) -> Callable[[Generator], Mapping[str, float]]:
