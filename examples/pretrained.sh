@@ -36,7 +36,11 @@ llmi2i sft-disc --epochs 1 "${affordable[@]}"
 llmi2i synthesize
 llmi2i filter
 llmi2i fuse
+for model in text next-item; do
+    llmi2i train-i2i --model "$model" --tune
+done
 for log in real fused; do
+    llmi2i train-i2i --model bm25 --data "$log" --tune
     llmi2i train-i2i --model llm-blend --data "$log" --tune
 done
 llmi2i evaluate --model generator

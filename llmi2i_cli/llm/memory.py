@@ -87,13 +87,13 @@ def _traced(options: GeneratorOptions, log: PreparedLog, processes: int, rank: i
     largest = max(shares, key=lambda share: sum(len(examples.sequence(index)[0].tokens) for index in share))
     batch = Collator(examples, trainee.pad_token)(largest)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    kept, held = _kept_for_backward(model, batch)
+    kept, held = kept_for_backward(model, batch)
     # The table's gradient comes from its slices and from the embedding, each as large as the whole table.
     tables = 2 * 4 * trainee.base.layout.size * trainee.base.llm.config.hidden_size
     return Memory(held, 4 * trained, ADAM_BYTES * trained, kept + tables)
 
 
-def _kept_for_backward(model: GeneratorModel, batch: dict[str, torch.Tensor]) -> tuple[int, int]:
+def kept_for_backward(model: GeneratorModel, batch: dict[str, torch.Tensor]) -> tuple[int, int]:
     """Bytes that a pass over a batch keeps for the backward pass, and bytes that the model itself holds."""
     kept: dict[int, torch.UntypedStorage] = {}  # by identity; holding them keeps the identities apart
 

@@ -1,6 +1,6 @@
 """What fine-tuning costs on one large GPU (an H200 or the like): measured, not looked up.
 
-    python -m tests.benchmarks.gpu [--data FOLDER] [--tokens N]     # without a CUDA device it says what it would run
+    python -m tests.benchmarks.gpu [--data FOLDER] [--tokens N]     # without a CUDA device it says what it would take
     python -m tests.benchmarks.gpu --tiny                           # the same code on toy shapes, anywhere
 
 - The card's own rate: the best of large square bfloat16 matrix products.
@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.llm.bases import attention_implementation
+from llmi2i_cli.llm.batches import Collator
 from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.item_model import GeneratorModel, TokenLayout
+from llmi2i_cli.llm.memory import kept_for_backward
 from llmi2i_cli.llm.packing import TokenSequence
 from llmi2i_cli.llm.training_options import TrainingOptions
 from llmi2i_cli.llm.training_place import TrainingPlace
@@ -121,6 +123,18 @@ def build(shape: Shape, device: torch.device, checkpointing: bool) -> GeneratorM
     if checkpointing:
         llm.gradient_checkpointing_enable()
     return GeneratorModel(llm, layout, loss_dtype=torch.bfloat16)
+
+
+def told(shape: Shape) -> str:
+    """What a step would take in memory, from shapes alone: weights and gradients bfloat16, ZeRO-2's states float32."""
+    model = build(shape, torch.device("meta"), checkpointing=False)
+    batch = Collator(Histories(shape, 1), pad_token=0)(range(shape.users_per_step))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    kept, _ = kept_for_backward(model, batch)
+    return (
+        f"{parameters / 1e9:.2f} G parameters: weights and gradients {4 * parameters / 2**30:.0f} GiB, float32 copies "
+        f"and AdamW's states {12 * parameters / 2**30:.0f} GiB, kept for the backward pass {kept / 2**30:.0f} GiB"
+    )
 
 
 def operations_per_token(shape: Shape) -> float:
@@ -217,6 +231,7 @@ def main() -> None:
             "no CUDA device here, nothing was measured. On one it would measure bfloat16 matrix products of 8192 and "
             f"16384, train {shape} for {options.steps} steps, and the default preset on a log"
         )
+        print(told(shape))
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
