@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,6 +62,10 @@ def sft_gen(
     chat_template: ChatTemplate = GeneratorOptions.chat_template,
     template: Template = GeneratorOptions.template,
     checkpoint_steps: CheckpointSteps = GeneratorOptions.checkpoint_steps,
+    word_vectors: Annotated[
+        Path | None,
+        typer.Option(help="Text file (word2vec, GloVe) of vectors that a preset's words start from.", dir_okay=False),
+    ] = GeneratorOptions.word_vectors,
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation figure before training ends; 0: all epochs.", min=0)
     ] = GeneratorOptions.patience,
@@ -111,6 +116,7 @@ def sft_gen(
         lora_alpha=lora_alpha,
         deepspeed=deepspeed,
         attention=attention,
+        word_vectors=word_vectors,
         prompt=prompt,
         chat_template=chat_template,
         template=template,

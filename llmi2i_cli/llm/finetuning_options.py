@@ -47,6 +47,7 @@ class FineTuningOptions:
     """
 
     STAGE: ClassVar[str]  # whose checkpoint of an earlier work directory is meant
+    PATHS: ClassVar[tuple[str, ...]] = ("earlier", "deepspeed", "template")
 
     base_model: str | None = None
     earlier: Path | None = None
@@ -68,7 +69,7 @@ class FineTuningOptions:
     def from_manifest(cls, options: Mapping[str, Any]) -> Self:
         """What a run was asked for, from its manifest's `options`, which may hold more; JSON has paths as text."""
         own = {each.name: options[each.name] for each in fields(cls) if each.name in options}
-        paths = {name: Path(given) for name in ("earlier", "deepspeed", "template") if (given := own.get(name))}
+        paths = {name: Path(given) for name in cls.PATHS if (given := own.get(name))}
         return cls(**{**own, **paths})
 
     def check(self) -> None:
@@ -117,6 +118,7 @@ class GeneratorOptions(FineTuningOptions):
     ----------
     base_model : None: `DEFAULT_BASE`
     attention : the attention kernel
+    word_vectors : text file of vectors that a preset's words start from; None: at random
     alpha, beta : loss weight of a long-tail target and of any other, eq. (2) of the paper
     patience : epochs without a better validation figure before the training ends; 0: all epochs
     stop_after : epochs after which the training ends, while the learning rate falls as for all of them; None: all
@@ -125,8 +127,10 @@ class GeneratorOptions(FineTuningOptions):
     """
 
     STAGE = "sft-gen"
+    PATHS = (*FineTuningOptions.PATHS, "word_vectors")
 
     attention: Attention = "auto"
+    word_vectors: Path | None = None
     alpha: float = 4.0
     beta: float = 1.0
     patience: int = 0
@@ -145,6 +149,9 @@ class GeneratorOptions(FineTuningOptions):
             raise UsageError(f"--softmax is auto, full or sampled, not {self.softmax}")
         super().check()
         check_positive(sampled_items=self.sampled_items, stop_after=self.stop_after)
+
+    def own_files(self) -> list[Path]:
+        return [*super().own_files(), *([self.word_vectors] if self.word_vectors else [])]
 
     def samples(self, n_items: int) -> bool:
         """Whether the softmax of a catalogue of this size runs over a sample of it."""

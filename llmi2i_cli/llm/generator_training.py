@@ -23,6 +23,7 @@ from llmi2i_cli.llm.prompts import PromptPieces, generator_sequence
 from llmi2i_cli.llm.trainee import Trainee, prepare_trainee, train_and_save
 from llmi2i_cli.llm.training_options import resolve
 from llmi2i_cli.llm.training_place import TrainingPlace
+from llmi2i_cli.llm.word_vectors import start_from_vectors
 
 
 class GeneratorExamples:
@@ -63,6 +64,8 @@ def prepare_generator(
         base = base_from_earlier(options.earlier_checkpoint, "generator", log, attention=attention, seed=seed)
     else:
         base = load(options.base_model or DEFAULT_BASE, log.catalogue, attention=attention, seed=seed)
+    if options.word_vectors:
+        start_from_vectors(base, options.word_vectors)
     trainee = prepare_trainee("generator", base, options, log)
     weights = item_weights(log.catalogue, options.alpha, options.beta)
     return trainee, GeneratorExamples(trainee.pieces, log.histories, weights, trainee.max_length)
