@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from llmi2i_cli.artifacts.prepared import PreparedLog
     from llmi2i_cli.evaluation.candidate_worth import CandidateWorth
     from llmi2i_cli.llm.generate import Generator
-    from llmi2i_cli.llm.memory import Memory
 
 BEST_BY = "valid_recall@10_with_candidates"
 REAL = "valid_recall@10_real"
@@ -78,13 +78,17 @@ def sft_gen(
         return run.publish(**facts)
 
 
-def training_memory(workdir: Path, options: GeneratorOptions, processes: int) -> dict[str, Memory]:
-    """What `sft_gen` would take in each of some processes, by the way of training; writes nothing."""
+def training_memory(workdir: Path, options: GeneratorOptions, processes: int) -> dict[str, dict[str, int]]:
+    """Bytes that `sft_gen` would take in each of some processes, by the way of training and by what for.
+
+    Writes nothing.
+    """
     options.check()
     from llmi2i_cli.artifacts.prepared import read_prepared
     from llmi2i_cli.llm.memory import memory_needed
 
-    return memory_needed(options, read_prepared(workdir), processes)
+    found = memory_needed(options, read_prepared(workdir), processes)
+    return {way: {**asdict(memory), "total": memory.total} for way, memory in found.items()}
 
 
 def _validation(log: PreparedLog, worth: CandidateWorth) -> Callable[[Generator], Mapping[str, float]]:
