@@ -8,6 +8,7 @@ a word counts once, however often it is repeated.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 
@@ -47,14 +48,15 @@ def tf_idf(
 def _word_incidence(texts: Iterable[str | None]) -> Incidence:
     """How often each word stands in each text: words are the rows ("users"), counts the weights."""
     vocabulary: dict[str, int] = {}
-    counts = [
-        Counter(vocabulary.setdefault(word, len(vocabulary)) for word in split_words(text or "")) for text in texts
-    ]
-    lengths = np.array([len(row) for row in counts], np.int64)
-    words = np.fromiter((word for row in counts for word in row), np.int64, int(lengths.sum()))
-    times = np.fromiter((n for row in counts for n in row.values()), np.float32, int(lengths.sum()))
-    items = np.repeat(np.arange(len(counts), dtype=np.int32), lengths)
+    words_of_all, times_of_all, lengths = array("q"), array("f"), array("q")  # of millions of items: no objects
+    for text in texts:
+        counts = Counter(vocabulary.setdefault(word, len(vocabulary)) for word in split_words(text or ""))
+        words_of_all.extend(counts)
+        times_of_all.extend(counts.values())
+        lengths.append(len(counts))
+    words, times = np.array(words_of_all, np.int64), np.array(times_of_all, np.float32)
+    items = np.repeat(np.arange(len(lengths), dtype=np.int32), np.array(lengths, np.int64))
     order = np.argsort(words, kind="stable")
     ptr = np.zeros(len(vocabulary) + 1, np.int64)
     np.cumsum(np.bincount(words, minlength=len(vocabulary)), out=ptr[1:])
-    return incidence(Histories(ptr, items[order], len(counts), times[order]), repeats="sum")
+    return incidence(Histories(ptr, items[order], len(lengths), times[order]), repeats="sum")
