@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from llmi2i_cli.choices.models import GENERATOR, MODELS
-from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Plot, Workdir, decay_option, recent_option
+from llmi2i_cli.cli.options import WORKDIR, AsJson, Data, Force, Plot, Ray, Workdir, decay_option, recent_option
 from llmi2i_cli.cli.printing import print_json
 from llmi2i_cli.cli.printing_evaluation import print_evaluation
 
@@ -45,6 +45,7 @@ def evaluate(
             help="Compare with the same model trained on the real log, or with another table, such as blend-real.",
         ),
     ] = None,
+    ray: Ray = None,
     every: Annotated[
         bool, typer.Option("--all", help="Print every figure: at each K, and MRR. --json always has them.")
     ] = False,
@@ -74,6 +75,7 @@ def evaluate(
         exclude_seen=exclude_seen,
         ranking=ranking,
         baseline=baseline,
+        ray=ray,
         force=force,
     )
     if plot:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llmi2i_cli.evaluation.latency import query_latency
 from llmi2i_cli.evaluation.protocol import BY_MODEL, Chosen, Question
-from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.evaluation.retrieve import RankByLookups, rank_by_lookups
 from llmi2i_cli.evaluation.validation import HeldOut, Lookup, recall_at_10, recall_by_lookup
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.training import UserRanker
@@ -39,16 +39,17 @@ class Ranked:
     latency: Mapping[str, Any] | None = None
 
 
-def rank_by_index(neighbours: Neighbours, held_out: HeldOut, question: Question) -> Ranked:
-    """The neighbours of the recent items, summed: what is served."""
+def rank_by_index(
+    neighbours: Neighbours, held_out: HeldOut, question: Question, rank: RankByLookups = rank_by_lookups
+) -> Ranked:
+    """The neighbours of the recent items, summed: what is served. `rank` has the ranking done elsewhere."""
     chosen = question.choose(
         lambda valid, recents, decays: recall_by_lookup(
-            neighbours, valid, exclude_seen=question.exclude_seen, recents=recents, decays=decays
+            neighbours, valid, exclude_seen=question.exclude_seen, recents=recents, decays=decays, rank=rank
         )
     )
     queries, (recent, decay) = held_out.queries, chosen.lookup
-    exclude = queries if question.exclude_seen else None
-    found = retrieve(neighbours, queries, recent=recent, top_n=question.top_n, exclude=exclude, decay=decay)
+    (found,) = rank(neighbours, queries, [chosen.lookup], top_n=question.top_n, exclude_seen=question.exclude_seen)
     latency = query_latency(
         neighbours, queries, recent=recent, top_n=question.top_n, exclude_seen=question.exclude_seen, decay=decay
     )

@@ -9,6 +9,7 @@ is less, so that it stays in the cache whatever the size of the catalogue, and t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,9 @@ class Rankings:
     ids: NDArray[np.int32]
     scores: NDArray[np.float32]
     n_retrieved: NDArray[np.int32]
+
+
+RankByLookups = Callable[..., Iterator[Rankings]]  # as `rank_by_lookups`, whoever does the work
 
 
 def retrieve(
@@ -86,6 +90,20 @@ def retrieve(
         n_retrieved,
     )
     return Rankings(ids, scores, n_retrieved)
+
+
+def rank_by_lookups(
+    neighbours: Neighbours,
+    queries: Histories,
+    lookups: Sequence[tuple[int, float]],
+    *,
+    top_n: int,
+    exclude_seen: bool,
+) -> Iterator[Rankings]:
+    """`retrieve` at each lookup, (M, decay), one after the other; `exclude_seen` leaves out the query's own items."""
+    exclude = queries if exclude_seen else None
+    for recent, decay in lookups:
+        yield retrieve(neighbours, queries, recent=recent, top_n=top_n, exclude=exclude, decay=decay)
 
 
 def rank_one(

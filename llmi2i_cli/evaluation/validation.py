@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import read_histories, read_targets
 from llmi2i_cli.evaluation.metrics import distinct_items, per_user_metrics, rank_of_targets
-from llmi2i_cli.evaluation.retrieve import retrieve
+from llmi2i_cli.evaluation.retrieve import RankByLookups, rank_by_lookups
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 RECENT_GRID = (1, 2, 3, 5, 10, 20, 50, 100)
@@ -60,25 +60,6 @@ def recall_at_10(ids: NDArray[np.int32], held_out: HeldOut, *, relevant: NDArray
     return metrics.means()[f"recall@{CUT_OFF}"]
 
 
-def recall_by_recent(
-    neighbours: Neighbours,
-    held_out: HeldOut,
-    *,
-    exclude_seen: bool = True,
-    decay: float = 1.0,
-    recents: Sequence[int] = RECENT_GRID,
-) -> dict[int, float]:
-    """Recall@10 for every M of `recents`; `decay` as in `retrieve`."""
-
-    def recall(recent: int) -> float:
-        queries = held_out.queries
-        exclude = queries if exclude_seen else None
-        found = retrieve(neighbours, queries, recent=recent, top_n=CUT_OFF, exclude=exclude, decay=decay)
-        return recall_at_10(found.ids, held_out)
-
-    return {recent: recall(recent) for recent in recents}
-
-
 class Lookup(NamedTuple):
     """How an index is looked up: the M most recent items, the a-th of which (from 0) counts `decay` ** a."""
 
@@ -96,14 +77,25 @@ def recall_by_lookup(
     exclude_seen: bool = True,
     recents: Sequence[int] = RECENT_GRID,
     decays: Sequence[float] = DECAY_GRID,
+    rank: RankByLookups = rank_by_lookups,
 ) -> dict[Lookup, float]:
     """Recall@10 for every M of `recents` with every decay of `decays`; with a single item there is nothing to decay."""
-    recalls: dict[Lookup, float] = {}
-    for decay in decays:
-        asked = [recent for recent in recents if recent > 1 or decay == decays[0]]
-        found = recall_by_recent(neighbours, held_out, exclude_seen=exclude_seen, decay=decay, recents=asked)
-        recalls |= {Lookup(recent, decay): recall for recent, recall in found.items()}
-    return recalls
+    lookups = [Lookup(recent, decay) for decay in decays for recent in recents if recent > 1 or decay == decays[0]]
+    found = rank(neighbours, held_out.queries, lookups, top_n=CUT_OFF, exclude_seen=exclude_seen)
+    return {lookup: recall_at_10(each.ids, held_out) for lookup, each in zip(lookups, found, strict=True)}
+
+
+def recall_by_recent(
+    neighbours: Neighbours,
+    held_out: HeldOut,
+    *,
+    exclude_seen: bool = True,
+    decay: float = 1.0,
+    recents: Sequence[int] = RECENT_GRID,
+) -> dict[int, float]:
+    """Recall@10 for every M of `recents`; `decay` as in `retrieve`."""
+    recalls = recall_by_lookup(neighbours, held_out, exclude_seen=exclude_seen, recents=recents, decays=(decay,))
+    return {lookup.recent: recall for lookup, recall in recalls.items()}
 
 
 def best_lookup(recalls: Mapping[Lookup, float]) -> Lookup:

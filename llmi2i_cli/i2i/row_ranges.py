@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llmi2i_cli.choices.loading import load
-from llmi2i_cli.files.atomic import replacing
+from llmi2i_cli.files.array_files import read_array, write_array
 from llmi2i_cli.files.tables import Schema, write_table
 from llmi2i_cli.i2i.best_rows import Rows
 from llmi2i_cli.i2i.neighbours import EMPTY, Neighbours
@@ -28,7 +28,6 @@ from llmi2i_cli.runs.tasks import Runner, SentAsFields
 
 STEPS_PER_RANGE = 1e10  # a quarter of a minute or more on a processor: a task should take long beside its start,
 ITEMS_PER_RANGE = 1 << 17  # and its result little memory
-MAPPED_BYTES = 1 << 16  # smaller files are read
 
 RANGE: Schema = {"item": pl.Int32, "rank": pl.Int32, "neighbour": pl.Int32, "score": pl.Float32}
 
@@ -40,13 +39,13 @@ def rank_in_ranges(
 
     Parameters
     ----------
-    folder : of this job alone
+    folder : of this job alone; the same options and log give the same arrays, so those of a killed run are kept
     on_progress : called with (ranges done, ranges)
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in _leaves(job.arguments, "arguments"):
-        _write_array(folder / f"{name}.npy", value)
-    _write_array(folder / "item_order.npy", job.item_order)
+        write_array(folder / f"{name}.npy", value)
+    write_array(folder / "item_order.npy", job.item_order)
     ranges = _ranges(job.costs)
     rank = _RankRange(folder, job.kernel, f"{type(job.arguments).__module__}:{type(job.arguments).__name__}", job.top_k)
     left = [each for each in ranges if not rank.path(each).exists()]
@@ -103,7 +102,7 @@ class _RankRange(SentAsFields):
     @cached_property
     def every_row(self) -> Rows:
         """With the order of ties, and no place for results yet."""
-        return Rows.of(Neighbours.empty(0, self.top_k), _read_array(self.folder / "item_order.npy"))
+        return Rows.of(Neighbours.empty(0, self.top_k), read_array(self.folder / "item_order.npy"))
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -118,20 +117,6 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _read_arguments(folder: Path, kind: Any, name: str) -> Any:
     """The inverse of writing `_leaves`: a value of the NamedTuple `kind`."""
     if not hasattr(kind, "_fields"):
-        return _read_array(folder / f"{name}.npy")
+        return read_array(folder / f"{name}.npy")
     hints = get_type_hints(kind)
     return kind(*(_read_arguments(folder, hints[field], f"{name}.{field}") for field in kind._fields))
-
-
-def _write_array(path: Path, value: Any) -> None:
-    if path.exists():  # of a run that was killed: the same, for the same options and log give the same arrays
-        return
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, value)
-
-
-def _read_array(path: Path) -> Any:
-    """A number, or an array that shares its memory with all processes of the machine until it is written to."""
-    mapped = path.stat().st_size > MAPPED_BYTES
-    array = np.asarray(np.load(path, mmap_mode="c" if mapped else None))
-    return array if array.ndim else array.item()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.models import MODELS
-from llmi2i_cli.errors import ArtifactError
+from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.evaluation.compared import RankedTable, tables_of
 from llmi2i_cli.evaluation.groups import ALL, FIGURES, GROUPS, Group
 from llmi2i_cli.files.atomic import write_json
@@ -18,6 +18,7 @@ from llmi2i_cli.runs.manifests import read_manifest, verify
 from llmi2i_cli.runs.pipeline import CHOICES
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
+from llmi2i_cli.scale.runners import runner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from llmi2i_cli.evaluation.metrics import PerUserMetrics
     from llmi2i_cli.evaluation.protocol import Question
     from llmi2i_cli.evaluation.rankers import Ranked
+    from llmi2i_cli.evaluation.retrieve import RankByLookups
     from llmi2i_cli.evaluation.validation import HeldOut
 
 CARE = {"tuned": "tuned", "search": "searched approximately"}
@@ -44,6 +46,7 @@ def evaluate(
     exclude_seen: bool = True,
     ranking: str = "auto",
     baseline: str | None = None,
+    ray: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write ``evaluate/MODEL-DATA-SPLIT.json`` and return what it holds, and the ``latency`` of a query.
@@ -61,6 +64,7 @@ def evaluate(
         ``auto``, the first that the model has
     baseline : also measure another table, and the gain over it: ``real``, the same model's on the real log, or any
         other as ``MODEL-DATA``
+    ray : address of a Ray cluster whose workers rank by indexes, or ``local``; the figures are the same
 
     Raises
     ------
@@ -69,6 +73,8 @@ def evaluate(
     """
     ours_asked, theirs_asked = tables_of(model, data, recent, decay, ranking, baseline)
     compared = [ours_asked, theirs_asked] if theirs_asked else [ours_asked]
+    if ray is not None and any(table.ranking != "index" for table in compared):
+        raise UsageError("--ray shares out rankings by an index: leave it out, or choose --ranking index")
     ks = sorted(set(ks))
     options = {
         "k": ks,
@@ -98,6 +104,8 @@ def evaluate(
         from llmi2i_cli.artifacts.prepared import has_split, read_catalogue
         from llmi2i_cli.evaluation.protocol import Question
         from llmi2i_cli.evaluation.report import figures, targets_in_query
+        from llmi2i_cli.evaluation.retrieval_tasks import RetrievalTasks
+        from llmi2i_cli.evaluation.retrieve import rank_by_lookups
         from llmi2i_cli.evaluation.validation import read_held_out
         from llmi2i_cli.files.tables import write_table
 
@@ -112,8 +120,10 @@ def evaluate(
         question = Question(
             recent, decay, exclude_seen, min(max(ks), catalogue.n_items), valid, on_valid=split == "valid"
         )
-        evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), question)
-        measured = {table: evaluation.measure(table) for table in dict.fromkeys(compared)}
+        with runner(ray) as run_tasks:
+            rank = rank_by_lookups if ray is None else RetrievalTasks(run.partial / "rankings", run_tasks)
+            evaluation = _Evaluation(run, catalogue, held_out, tuple(ks), question, rank)
+            measured = {table: evaluation.measure(table) for table in dict.fromkeys(compared)}
         ours = measured[ours_asked]
         theirs = measured[theirs_asked] if theirs_asked else None
         by_group = figures(ours.metrics, ours.shares, theirs.metrics if theirs else None)
@@ -188,6 +198,7 @@ class _Evaluation:
     held_out: HeldOut
     ks: tuple[int, ...]
     question: Question
+    rank_by_lookups: RankByLookups
 
     def measure(self, table: RankedTable) -> _Measured:
         """Rank for the held-out users and take the figures."""
@@ -220,7 +231,7 @@ class _Evaluation:
         question = replace(self.question, carried=carried_lookup(self.run.workdir, table.model, table.data))
         if table.ranking == "index":
             neighbours = read_neighbours(self.run.workdir, table.model, table.data, self.catalogue.ids)
-            return rank_by_index(neighbours, self.held_out, question)
+            return rank_by_index(neighbours, self.held_out, question, self.rank_by_lookups)
         if table.ranking == "user-vectors":
             return rank_by_user_vectors(self._user_ranker(table), self.held_out, question)
         return rank_by_generator(self._generator_ranker, self.held_out, question)

@@ -8,6 +8,8 @@ import shutil
 
 import pytest
 
+from llmi2i_cli.errors import UsageError
+from llmi2i_cli.stages.evaluate import evaluate
 from tests.conftest import TINY_STAGES, run
 
 OPTIONS = {stage: options for stage, *options in TINY_STAGES}
@@ -59,3 +61,21 @@ def test_tasks_that_others_do_give_the_same_bytes(pipeline, tmp_path, monkeypatc
     assert sizes
     assert max(sizes) < 2000
     assert not list(workdir.rglob(".partial-*"))
+
+
+def test_rankings_that_others_do_give_the_same_figures(pipeline, tmp_path, monkeypatch):
+    workdir = tmp_path / "work"
+    shutil.copytree(pipeline, workdir)
+    options = ("--model", "swing", "--data", "fused", "--baseline", "real")
+    outputs = [workdir / f"evaluate/swing-fused-test.{ending}" for ending in ("json", "users.parquet")]
+    expected = [path.read_bytes() for path in outputs]
+    monkeypatch.setattr("llmi2i_cli.evaluation.retrieval_tasks.USERS_PER_BLOCK", 64)
+    monkeypatch.setattr("llmi2i_cli.stages.evaluate.runner", through_pickle([]))
+    assert run("evaluate", *options, "-w", workdir, "--force", "--ray", "somewhere") == 0
+    assert [path.read_bytes() for path in outputs] == expected
+    assert not list(workdir.rglob(".partial-*"))
+
+
+def test_only_rankings_by_an_index_can_be_shared_out(pipeline):
+    with pytest.raises(UsageError, match="--ray shares out rankings by an index"):
+        evaluate(pipeline, model="generator", ray="somewhere")
