@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from llmi2i_cli.choices.preparation import Split, Unit
@@ -24,14 +25,19 @@ def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
     Where a column is_target tells which interactions may be held out, it is the last two of these, or the only one.
     What lies between them, and behind, is test as well: `only_targets` leaves it out.
     """
-    target = pl.col("is_target") if "is_target" in log.columns else pl.repeat(True, pl.len())
-    still_to_come = target.cast(pl.Int64).cum_sum(reverse=True).over("user_id")  # targets, this one counted
+    lengths = log["user_id"].rle().struct.field("len").to_numpy()
+    ends = np.cumsum(lengths, dtype=np.int64)
+    starts = ends - lengths
+    target = log["is_target"].to_numpy() if "is_target" in log.columns else np.ones(len(log), np.bool_)
+    targets_so_far = np.cumsum(target)  # of all users so far
+    still_to_come = np.repeat(targets_so_far[ends - 1], lengths) - targets_so_far + target  # this one counted
     is_held_out = target & (still_to_come <= 2)
-    is_train = is_held_out.cast(pl.Int64).cum_sum().over("user_id") == 0
+    held_out_so_far = np.cumsum(is_held_out)
+    is_train = held_out_so_far == np.repeat((held_out_so_far - is_held_out)[starts], lengths)
+    is_train |= np.repeat(~is_train[starts], lengths)
     is_valid = is_held_out & (still_to_come == 2)
-    split = pl.when(is_train).then(pl.lit("train")).when(is_valid).then(pl.lit("valid")).otherwise(pl.lit("test"))
-    has_train = (pl.col("split") == "train").any().over("user_id")
-    return log.with_columns(split=split).with_columns(split=pl.when(has_train).then("split").otherwise(pl.lit("train")))
+    places = np.where(is_train, 0, np.where(is_valid, 1, 2))
+    return log.with_columns(split=pl.Series(SPLITS).gather(places))
 
 
 def only_targets(log: pl.DataFrame) -> pl.DataFrame:
