@@ -23,7 +23,7 @@ from llmi2i_cli.runs.tasks import Runner, Task
 
 LOCAL = "local"
 CONNECT_SECONDS = 10
-MOST_LOSSES_IN_A_ROW = 20  # actors lost without a task done in between: the next one would be, too
+MOST_LOSSES = 5  # of each actor on average, without a task done in between: the next ones would be lost, too
 OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster on this machine: what is to be done, and no data
 
 
@@ -111,7 +111,8 @@ def _run(
         actor = kind.remote([to_do])
         at_work[actor.is_there.remote()] = actor, None
 
-    for _ in range(min(len(tasks), max(int(ray.cluster_resources().get(resource, 1)), 1))):
+    n_actors = min(len(tasks), max(int(ray.cluster_resources().get(resource, 1)), 1))
+    for _ in range(n_actors):
         begin()
     while waiting or any(task is not None for _, task in at_work.values()):
         (first,), _ = ray.wait(list(at_work), num_returns=1)
@@ -122,7 +123,7 @@ def _run(
             raise error.cause from error
         except ray.exceptions.RayError as error:
             losses += 1
-            if losses > MOST_LOSSES_IN_A_ROW:
+            if losses > MOST_LOSSES * n_actors:
                 raise ClusterError(
                     f"the cluster has lost {losses} workers in a row ({type(error).__name__}): see that its nodes have "
                     "the memory, the work directory and this version of llmi2i, and run the same command again"
