@@ -62,8 +62,8 @@ class Adapters:
             if isinstance(module, LoraLayer):
                 module.cast_input_dtype_enabled = False  # autocast does it, once
         for parameter in model.parameters():
-            if not parameter.requires_grad and parameter.dim() > 1:
-                parameter.data = parameter.data.to(dtype)
+            if not parameter.requires_grad:  # copies, so that nothing keeps the file of weights in memory
+                parameter.data = parameter.data.to(dtype if parameter.dim() > 1 else parameter.dtype, copy=True)
 
     @torch.no_grad()
     def merge(self) -> None:

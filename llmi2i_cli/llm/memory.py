@@ -88,8 +88,9 @@ def _traced(options: GeneratorOptions, log: PreparedLog, processes: int, rank: i
     batch = Collator(examples, trainee.pad_token)(largest)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     kept, held = kept_for_backward(model, batch)
-    # The table's gradient comes from its slices and from the embedding, each as large as the whole table.
-    tables = 2 * 4 * trainee.base.layout.size * trainee.base.llm.config.hidden_size
+    # The table's gradient comes from its slices and from the embedding, each as large as the whole table; LoRA's table
+    # is itself put together anew, from words that stay and rows that are trained.
+    tables = (3 if rank else 2) * 4 * trainee.base.layout.size * trainee.base.llm.config.hidden_size
     return Memory(held, 4 * trained, ADAM_BYTES * trained, kept + tables)
 
 
