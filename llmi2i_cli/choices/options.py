@@ -24,16 +24,20 @@ class Declared:
     ----------
     help : what it means, with its unit, in a short sentence
     min, max : the bounds, included; None where there are none
+    shown : what help shows in the place of the default
     """
 
     help: str
     min: float | None = None
     max: float | None = None
+    shown: str | None = None
 
 
-def option(default: Any, help: str, *, min: float | None = None, max: float | None = None) -> Any:
+def option(
+    default: Any, help: str, *, min: float | None = None, max: float | None = None, shown: str | None = None
+) -> Any:
     """A field of an options dataclass."""
-    return field(default=default, metadata={DECLARED: Declared(help, min, max)})
+    return field(default=default, metadata={DECLARED: Declared(help, min, max, shown)})
 
 
 def declared(options: type) -> dict[str, tuple[Any, Any, Declared]]:

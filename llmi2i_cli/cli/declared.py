@@ -10,7 +10,7 @@ import typer
 
 from llmi2i_cli.choices.options import Declared, declared, spelled
 
-COMMON = ("force", "as_json")  # options of most commands, listed last
+COMMON = ("plot", "force", "as_json")  # options of most commands, listed last
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -57,10 +57,10 @@ def _with(command: Command, made: list[inspect.Parameter]) -> Command:
 def _parameter(name: str, kind: Any, default: Any, about: Declared) -> inspect.Parameter:
     if get_origin(kind) is tuple:  # repeatable
         kind, default = list[get_args(kind)[0]], list(default)  # type: ignore[misc]
-    bounds: dict[str, Any] = {}
+    said: dict[str, Any] = {} if about.shown is None else {"show_default": about.shown}
     if about.min is not None or about.max is not None:
-        bounds = {"min": about.min, "max": about.max}
-    return _keyword(name, kind, default, typer.Option(help=about.help, **bounds))
+        said |= {"min": about.min, "max": about.max}
+    return _keyword(name, kind, default, typer.Option(help=about.help, **said))
 
 
 def _by_name(options_by_owner: Mapping[str, type]) -> dict[str, dict[str, tuple[Any, Any, Declared]]]:

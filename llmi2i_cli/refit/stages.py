@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmi2i_cli.choices.fuse_options import FuseOptions
 from llmi2i_cli.choices.preparation import PrepareOptions
 from llmi2i_cli.choices.rules import RuleOptions
 from llmi2i_cli.llm.finetuning_options import DiscriminatorOptions, GeneratorOptions
@@ -113,7 +114,7 @@ AGAIN: Mapping[str, Again] = {
     ),
     "synthesize": Again("llmi2i_cli.stages.synthesize:synthesize", _as_asked, _synthesize_with),
     "filter": Again("llmi2i_cli.stages.filter:filter_candidates", _as_asked),
-    "fuse": Again("llmi2i_cli.stages.fuse:fuse", _fuse),
+    "fuse": Again("llmi2i_cli.stages.fuse:fuse", _fuse, lambda options: {"options": FuseOptions(**options)}),
     "train-i2i": Again("llmi2i_cli.stages.train_i2i:train_i2i", _train_i2i),
     "export-index": Again("llmi2i_cli.stages.export_index:export_index", _export_index, _export_index_with),
 }

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmi2i_cli.choices.models import BEST, JUDGES, MODELS, sources_of
+from llmi2i_cli.choices.fuse_options import FuseOptions
+from llmi2i_cli.choices.models import MODELS, sources_of
+from llmi2i_cli.choices.options import as_given
 from llmi2i_cli.choices.preparation import TailOptions
-from llmi2i_cli.choices.strategies import DEFAULT, STRATEGIES
-from llmi2i_cli.errors import ArtifactError, UsageError
+from llmi2i_cli.choices.strategies import DEFAULT
+from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.runs.manifests import read_manifest
 from llmi2i_cli.runs.progress import notice
 from llmi2i_cli.runs.workdir import StageRun, stage_run
@@ -26,21 +28,7 @@ if TYPE_CHECKING:
 UNTUNED_DROP = 0.01  # of the real interactions: the share that the discriminator is surest of
 
 
-def fuse(
-    workdir: Path,
-    *,
-    tune: bool | None = None,
-    strategy: str | None = None,
-    recall_number: int | None = None,
-    min_confidence: float | None = None,
-    order: str | None = None,
-    copied_history: int | None = None,
-    weight: str | None = None,
-    include_real: bool = False,
-    drop_real: float | None = None,
-    model: str = BEST,
-    force: bool = False,
-) -> dict[str, Any]:
+def fuse(workdir: Path, *, options: FuseOptions = FuseOptions(), force: bool = False) -> dict[str, Any]:
     """Write ``fuse/interactions.parquet`` and, when tuning, the sweep in ``fuse/sweep.parquet``; returns the manifest.
 
     Strategy, recall number, order, confidence threshold, length of a pseudo user's copied history, weight and, with
@@ -48,35 +36,18 @@ def fuse(
     which the served `model` trained on the fused log has the best validation Recall@10. Without a validation split, or
     with ``tune=False``, they default to pseudo-user, every candidate, the generator's order, the filter's own `keep`,
     the whole history, the confidence and `UNTUNED_DROP`.
+
+    Raises
+    ------
+    UsageError : options that contradict each other
+    ArtifactError : something is missing or damaged, or there is no validation split to tune on
     """
-    if model not in JUDGES:
-        raise UsageError(f"--model is one of {', '.join(JUDGES)}, whose tables follow from the log, not {model}")
-    if copied_history is not None and copied_history < 1:
-        raise UsageError(f"--copied-history counts interactions and cannot be {copied_history}")
-    if copied_history is not None and strategy is not None and not STRATEGIES[strategy].copies_history:
-        raise UsageError(f"--strategy {strategy} copies no history: leave out --copied-history")
-    if min_confidence is not None and not 0 <= min_confidence <= 1:
-        raise UsageError(f"--min-confidence is a probability, not {min_confidence}")
-    if recall_number is not None and recall_number < 0:
-        raise UsageError(f"--recall-number counts candidates per user and cannot be {recall_number}")
-    if drop_real is not None and not 0 <= drop_real < 1:
-        raise UsageError(f"--drop-real is a share of the real interactions, not {drop_real}")
-    if drop_real is not None and not include_real:
-        raise UsageError("--drop-real needs the verdicts on the real interactions: add --include-real")
-    given = {
-        "strategy": strategy,
-        "order": order,
-        "recall_number": recall_number,
-        "min_confidence": min_confidence,
-        "copied_history": copied_history,
-        "weight": weight,
-        "drop_real": drop_real if include_real else 0.0,
-    }
-    options = {**given, "tune": tune, "include_real": include_real, "model": model}
-    also = ["filter/scored-real.parquet"] if include_real else []
+    options.check()
+    given, model = options.choice, options.model
+    also = ["filter/scored-real.parquet"] if options.include_real else []
     if "generator" in sources_of(model):
         also.append("sft-gen/model/")
-    with stage_run(workdir, "fuse", options=options, also_reads=also, force=force) as run:
+    with stage_run(workdir, "fuse", options=as_given(options), also_reads=also, force=force) as run:
         if run.up_to_date and run.manifest:
             notice(f"fuse is up to date ({run.folder})")
             return run.manifest
@@ -85,14 +56,14 @@ def fuse(
         from llmi2i_cli.files.tables import sink_blocks
 
         can_tune = has_split(workdir, "valid")
-        if tune and not can_tune:
+        if options.tune and not can_tune:
             raise ArtifactError(f"{workdir}/prepare has no validation split to tune on: use --no-tune")
         from llmi2i_cli.data.fused_table import Synthetic, fused_rows, pseudo_suffix, synthetic_times
         from llmi2i_cli.data.fusion import counts_of, plan_of, weights_of
         from llmi2i_cli.data.fusion_logs import Logs
 
-        logs = Logs(workdir, include_real)
-        if tune is not False and can_tune:
+        logs = Logs(workdir, options.include_real)
+        if options.tune is not False and can_tune:
             choice, chosen_with = _tune(workdir, run, logs, given, model)
         else:
             choice, chosen_with = _default_choice(logs.candidates, given), {}

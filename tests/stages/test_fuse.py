@@ -12,6 +12,7 @@ import pytest
 
 from llmi2i_cli.artifacts.prepared import read_catalogue, read_fused, read_histories
 from llmi2i_cli.artifacts.schemas import FUSED, SCORED, SCORED_REAL
+from llmi2i_cli.choices.fuse_options import FuseOptions
 from llmi2i_cli.data.fusion_logs import Logs
 from llmi2i_cli.errors import UsageError
 from llmi2i_cli.evaluation.served_model import ServedModel, Worth
@@ -400,7 +401,7 @@ def test_a_program_is_told_of_options_out_of_range(workdir):
 
     for options in ({"min_confidence": 1.5}, {"recall_number": -1}, {"drop_real": 1.0, "include_real": True}):
         with pytest.raises(UsageError):
-            stage.fuse(workdir, **options)
+            stage.fuse(workdir, options=FuseOptions(**options))
 
 
 def test_tuning_without_a_validation_split(shop, tmp_path, capsys, workdir):
@@ -465,4 +466,4 @@ def test_a_blend_with_the_generator_among_its_parts_judges(pipeline, tmp_path, c
 
 def test_what_does_not_follow_from_the_log_judges_nothing(workdir):
     with pytest.raises(UsageError, match=r"^--model is one of swing, bm25, .*, llm-blend, whose .* not text$"):
-        stage.fuse(workdir, model="text")
+        stage.fuse(workdir, options=FuseOptions(model="text"))
