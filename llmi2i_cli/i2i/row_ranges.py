@@ -26,8 +26,8 @@ from llmi2i_cli.i2i.row_job import RowJob
 from llmi2i_cli.i2i.slices import bounds_of_slices
 from llmi2i_cli.runs.tasks import Runner, SentAsFields
 
-STEPS_PER_RANGE = 1e10  # a quarter of a minute or more on a processor: a task should take long beside its start,
-ITEMS_PER_RANGE = 1 << 17  # and its result little memory
+STEPS_PER_RANGE = 2e8  # about a second on a processor: long beside a task's start, and a million rows are several tasks
+ITEMS_PER_RANGE = 1 << 17  # so that a task's result takes little memory
 
 RANGE: Schema = {"item": pl.Int32, "rank": pl.Int32, "neighbour": pl.Int32, "score": pl.Float32}
 
