@@ -8,7 +8,8 @@ language models, and asking them about everybody, takes a GPU; their own benchma
 Growth is that of the processors' seconds, and of peak memory, from the log before: 10 for ten times the rows is linear.
 
 The part ``ray`` ranks the rows of Swing on Ray clusters of one and of two nodes, with one worker of one thread each.
-A log of a million interactions is three tasks: it shows that all runs; what a second worker is worth takes a larger one.
+A log of a million interactions is three tasks, of which the start of the workers takes more time than the work: what a
+second worker is worth takes a larger one.
 """
 
 from __future__ import annotations
