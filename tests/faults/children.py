@@ -1,35 +1,43 @@
 """The program in a forked child: what was imported before the fork need not be again, and a child can be killed.
 
-The parent computes nothing, since the threads of Polars, Numba and PyTorch do not outlive a fork.
+The parent computes nothing, since the threads of Polars, Numba and PyTorch do not outlive a fork. It imports what its
+children had to import, so that the next ones need not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gc
+import importlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmi2i_cli.__main__ import main
 
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 1800.0  # a child may have to share the machine with others
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: its exit status (negative: the signal that killed it), and what it printed."""
+    """How a child ended: its exit status (negative: the signal that killed it), and what it printed.
+
+    `seconds` are those that it computed, however long it had to wait for that.
+    """
 
     status: int
     out: str
     err: str
+    seconds: float = 0.0
 
 
 class Child:
@@ -37,6 +45,8 @@ class Child:
 
     def __init__(self, work: Callable[[], int]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="llmi2i-child-"))
+        gc.freeze()  # a child that collects garbage would walk through, and copy, all that was imported
+        known = set(sys.modules)
         self.pid = os.fork()
         if self.pid == 0:
             status = 70
@@ -45,23 +55,29 @@ class Child:
                     os.dup2(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
                 status = work()
                 sys.stdout.flush()
+                (self._folder / "imported").write_text("\n".join(set(sys.modules) - known))
             finally:
                 os._exit(status)
 
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-
-    def end(self, within: float = PATIENCE_SECONDS) -> Ended:
-        """Wait for its end; a child that takes longer is killed."""
-        deadline = time.monotonic() + within
-        while (found := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):
+    def end(self) -> Ended:
+        """Wait for its end; a child that hangs is killed."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (found := os.wait4(self.pid, os.WNOHANG))[0] == 0:
             if time.monotonic() > deadline:
-                self.kill()
+                os.kill(self.pid, signal.SIGKILL)
             time.sleep(0.002)
         out, err = ((self._folder / name).read_text(errors="replace") for name in ("out", "err"))
+        if (imported := self._folder / "imported").exists():
+            _import(imported.read_text().splitlines())
         shutil.rmtree(self._folder)
-        return Ended(os.waitstatus_to_exitcode(found[1]), out, err)
+        _, status, usage = found
+        return Ended(os.waitstatus_to_exitcode(status), out, err, usage.ru_utime + usage.ru_stime)
+
+
+def _import(modules: Iterable[str]) -> None:
+    for module in modules:
+        with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+            importlib.import_module(module)
 
 
 def start(*arguments: object, before: Callable[[], object] = lambda: None) -> Child:
@@ -77,6 +93,14 @@ def start(*arguments: object, before: Callable[[], object] = lambda: None) -> Ch
 def run(*arguments: object, before: Callable[[], object] = lambda: None) -> Ended:
     """The same, to its end."""
     return start(*arguments, before=before).end()
+
+
+OUT_OF_TIME = -signal.SIGPROF  # the exit status
+
+
+def at_second(seconds: float) -> None:
+    """In a child: end as by kill -9 when it has computed that long, which does not depend on who else computes."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def at_change(number: int, below: Path, what: Callable[[str], object]) -> None:

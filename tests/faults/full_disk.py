@@ -19,20 +19,18 @@ LEAST_KIB, MOST_KIB = 16, 4096  # left on the small file system
 DISK_MIB = 64
 
 
-def cases(place: Place, rng: random.Random, n: int) -> Iterator[tuple[str, str]]:
-    """Yield each case and what fell short in it, empty if it held. Only root can mount a small file system."""
+def case(place: Place, rng: random.Random, number: int) -> tuple[str, str]:
+    """A case and what fell short in it, empty if it held. Only root can mount a small file system."""
     ways = 3 if os.geteuid() == 0 else 2
-    for number in range(n):
-        step = rng.choice(place.steps)
-        if number % ways == 0:
-            change = rng.randint(1, place.changes_of(step))
-            yield f"{step}: full at change {change}", _refused(place, step, _at_change(change))
-        elif number % ways == 1:
-            largest = int(10 ** rng.uniform(3, 5.5))
-            yield f"{step}: no file above {largest} bytes", _refused(place, step, _no_larger_file(largest))
-        else:
-            kib = rng.randint(LEAST_KIB, MOST_KIB)
-            yield f"{step}: {kib} KiB left", _on_a_small_disk(place, step, kib)
+    step = rng.choice(place.steps)
+    if number % ways == 0:
+        change = rng.randint(1, place.usual(step).changes)
+        return f"{step}: full at change {change}", _refused(place, step, _at_change(change))
+    if number % ways == 1:
+        largest = int(10 ** rng.uniform(3, 5.5))
+        return f"{step}: no file above {largest} bytes", _refused(place, step, _no_larger_file(largest))
+    kib = rng.randint(LEAST_KIB, MOST_KIB)
+    return f"{step}: {kib} KiB left", _on_a_small_disk(place, step, kib)
 
 
 def _at_change(number: int) -> Callable[[Path], None]:

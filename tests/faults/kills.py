@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Iterator
 
-from tests.faults.children import at_change, die, run, start
+from tests.faults.children import at_change, at_second, die, run
 from tests.faults.place import Place, Step, clear
 from tests.faults.verdicts import contents, differences, fell_short, leftovers
 
-LONGEST_SECONDS = 3.0
 
-
-def cases(place: Place, rng: random.Random, n: int) -> Iterator[tuple[str, str]]:
-    """Yield each case and what fell short in it, empty if it held."""
-    for number in range(n):
-        step = rng.choice(place.steps)
-        by_change, anew = number % 3 > 0, rng.random() < 0.5
-        moment = rng.randint(1, place.changes_of(step)) if by_change else rng.random() ** 2 * LONGEST_SECONDS
-        name = f"{step}{', cleared before' * anew}: killed at {'change' if by_change else 'second'} {moment:.3g}"
-        yield name, _killed(place, step, moment, by_change, anew)
+def case(place: Place, rng: random.Random, number: int) -> tuple[str, str]:
+    """A case and what fell short in it, empty if it held."""
+    step = rng.choice(place.steps)
+    by_change, anew = number % 3 > 0, rng.random() < 0.5
+    usual = place.usual(step)
+    moment = rng.randint(1, usual.changes) if by_change else rng.uniform(0.001, usual.seconds)
+    name = f"{step}{', cleared before' * anew}: killed at {'change' if by_change else 'second'} {moment:.3g}"
+    return name, _killed(place, step, moment, by_change, anew)
 
 
 def _killed(place: Place, step: Step, moment: float, by_change: bool, anew: bool) -> str:
@@ -28,13 +24,7 @@ def _killed(place: Place, step: Step, moment: float, by_change: bool, anew: bool
         if anew:
             clear(workdir, step)
         command = (*step.arguments, *([] if anew else ["--force"]), "-w", workdir)
-        if by_change:
-            run(*command, before=lambda: at_change(int(moment), workdir, die))
-        else:
-            child = start(*command)
-            time.sleep(moment)
-            child.kill()
-            child.end()
+        run(*command, before=lambda: at_change(int(moment), workdir, die) if by_change else at_second(moment))
         there = contents(workdir)
         half = {name: digest for name, digest in place.expected.items() if name in there}
         if found := differences(there, half if anew else place.expected):

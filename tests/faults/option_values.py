@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from llmi2i_cli.cli.app import app
-from tests.faults.children import start
+from tests.faults.children import OUT_OF_TIME, at_second, run
 from tests.faults.place import Place
 from tests.faults.verdicts import contents, differences, fell_short
 
@@ -37,16 +35,15 @@ TEXTS = (
     ".",
     "x" * 5000,
 )
-SECONDS = 5.0  # a run that goes on longer has taken the value: there is nothing to see
+SECONDS = 5.0  # a run that computes longer has taken the value: there is nothing to see
 
 
-def cases(place: Place, rng: random.Random, n: int) -> Iterator[tuple[str, str]]:
-    """Yield each case and what fell short in it, empty if it held: a value is wrong usage, or the run ends well."""
+def case(place: Place, rng: random.Random, number: int) -> tuple[str, str]:
+    """A case and what fell short in it, empty if it held: a value is wrong usage, or the run ends well."""
     options = _options()
-    for _ in range(n):
-        command, option, takes_number = rng.choice(options)
-        value = rng.choice(NUMBERS if takes_number and rng.random() < 0.8 else TEXTS)
-        yield f"{command} {option} {value[:40]!r}", _given(place, command, option, value)
+    command, option, takes_number = options[number % len(options)]
+    value = rng.choice(NUMBERS if takes_number and rng.random() < 0.8 else TEXTS)
+    return f"{command} {option} {value[:40]!r}", _given(place, command, option, value)
 
 
 def _given(place: Place, command: str, option: str, value: str) -> str:
@@ -55,9 +52,13 @@ def _given(place: Place, command: str, option: str, value: str) -> str:
         rest = [*(step.arguments[1:] if step else _arguments(command, workdir)), option, value]
         if option not in ("-w", "--workdir", "--force") and command != "simulate":
             rest += ["-w", workdir]
-        child = start(command, *rest, before=lambda: os.chdir(workdir.parent))
-        ended = child.end(SECONDS)
-        if ended.status == -signal.SIGKILL:
+
+        def before() -> None:
+            os.chdir(workdir.parent)
+            at_second(SECONDS)
+
+        ended = run(command, *rest, before=before)
+        if ended.status == OUT_OF_TIME:
             return ""
         if found := fell_short(ended):
             return found

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import llmi2i_cli
 from llmi2i_cli.runs.pipeline import STAGES, Stage
@@ -52,6 +53,13 @@ class Step:
         return " ".join(map(str, self.arguments[:1] if self.stage.name == "prepare" else self.arguments))
 
 
+class Usual(NamedTuple):
+    """An undisturbed run: how many changes it makes to the work directory, and the seconds that it computes."""
+
+    changes: int
+    seconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
     """What the cases of all kinds share.
@@ -80,13 +88,13 @@ class Place:
         return contents(self.finished)
 
     @functools.cache  # noqa: B019
-    def changes_of(self, step: Step) -> int:
-        """How many changes to the work directory the step makes when it runs again."""
+    def usual(self, step: Step) -> Usual:
+        """The step when it runs again and nothing is done to it."""
         with self.copy() as workdir:
             told = self.scratch / "changes"
             told.write_bytes(b"")
-            run(*step.arguments, "--force", "-w", workdir, before=lambda: counting_changes(workdir, told))
-            return told.stat().st_size
+            ended = run(*step.arguments, "--force", "-w", workdir, before=lambda: counting_changes(workdir, told))
+            return Usual(told.stat().st_size, ended.seconds)
 
     @contextlib.contextmanager
     def copy(self) -> Iterator[Path]:

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 
 from tests.faults.children import Ended
 from tests.faults.place import Place
@@ -41,8 +40,8 @@ VARIABLES = {
 }
 
 
-def cases(place: Place, rng: random.Random, n: int) -> Iterator[tuple[str, str]]:
-    """Yield each case and what fell short in it, empty if it held."""
+def case(place: Place, rng: random.Random, number: int) -> tuple[str, str]:
+    """A case and what fell short in it, empty if it held."""
     commands = (
         ("status",),
         ("status", "--json"),
@@ -53,10 +52,9 @@ def cases(place: Place, rng: random.Random, n: int) -> Iterator[tuple[str, str]]
         ("recommend", "--model", "swing", "nothing"),
         ("export-index", "--model", "nonsense"),
     )
-    for _ in range(n):
-        command, redirect = rng.choice(commands), rng.choice(REDIRECTS)
-        variables = {name: rng.choice(VARIABLES[name]) for name in rng.sample(list(VARIABLES), rng.randint(0, 2))}
-        yield f"{variables} {' '.join(command)} {redirect}", _surrounded(place, command, redirect, variables)
+    command, redirect = rng.choice(commands), rng.choice(REDIRECTS)
+    variables = {name: rng.choice(VARIABLES[name]) for name in rng.sample(list(VARIABLES), rng.randint(0, 2))}
+    return f"{variables} {' '.join(command)} {redirect}", _surrounded(place, command, redirect, variables)
 
 
 def _surrounded(place: Place, command: tuple[str, ...], redirect: str, variables: dict[str, str]) -> str:
