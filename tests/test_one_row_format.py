@@ -26,11 +26,11 @@ class PipesFile:
     def __init__(self, path):
         self.path, self.columns = path, ["user_id", "item_id", "timestamp"]
 
-    def chunks(self, columns):
+    def chunks(self, ids, others=()):
         for block in read_blocks(self.path):
             rows = [line.split("|") for line in block.data.decode().splitlines()]
             frame = pl.DataFrame(rows, self.columns, orient="row")
-            yield frame.with_row_index(LINE, block.first_line).select(*columns, pl.col(LINE).cast(pl.Int64))
+            yield frame.with_row_index(LINE, block.first_line).select(*ids, *others, pl.col(LINE).cast(pl.Int64))
 """
 ROW = """
         InputFormat(

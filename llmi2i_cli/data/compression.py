@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from typing import IO, cast
@@ -13,6 +14,7 @@ from llmi2i_cli.files.places import Place
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd")
+ZSTD_BYTES = 1024  # decompressed at once: as four bytes can stand for 128 KiB, that is 32 MiB of text at most
 
 
 def starts_compressed(start: bytes) -> bool:
@@ -21,7 +23,7 @@ def starts_compressed(start: bytes) -> bool:
 
 
 def pieces(path: Place, n_bytes: int) -> Iterator[bytes]:
-    """What a file holds, decompressed, some `n_bytes` at a time.
+    """What a file holds, decompressed, some `n_bytes` at a time, in memory that does not grow with what it holds.
 
     Raises
     ------
@@ -49,16 +51,22 @@ def _zstd_pieces(path: Place, handle: IO[bytes], n_bytes: int) -> Iterator[bytes
     except ImportError as error:
         raise InputError(f"{path} is compressed with zstd: pip install 'llmi2i[zstd]', or decompress it") from error
     frame = zstandard.ZstdDecompressor().decompressobj()
-    whole = True
+    whole, text = True, io.BytesIO()
     try:
-        while data := handle.read(n_bytes):
-            while data:
-                if frame.eof:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-                if text := frame.decompress(data):
-                    yield text
-                data, whole = frame.unused_data, frame.eof
+        while compressed := handle.read(n_bytes):
+            for start in range(0, len(compressed), ZSTD_BYTES):
+                data = compressed[start : start + ZSTD_BYTES]
+                while data:
+                    if frame.eof:
+                        frame = zstandard.ZstdDecompressor().decompressobj()
+                    text.write(frame.decompress(data))
+                    data, whole = frame.unused_data, frame.eof
+                if text.tell() >= n_bytes:
+                    yield text.getvalue()
+                    text = io.BytesIO()
     except zstandard.ZstdError:
         whole = False
     if not whole:
         raise InputError(f"{path} is truncated or damaged: zstd cannot decompress it; get it again")
+    if text.tell():
+        yield text.getvalue()

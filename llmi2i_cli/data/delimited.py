@@ -44,7 +44,7 @@ class DelimitedFile:
         if twice:
             raise InputError(f"{path}, line 1: two columns are named {min(twice)!r}")
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`; a row with too few or too many fields raises InputError with its line."""
         for block in read_blocks(self.path, quoted_between=self.separator if self.quoted else None):
             if block.first_line == 1:
@@ -54,7 +54,7 @@ class DelimitedFile:
                 block = Block(block.data[header_end:], 2)  # noqa: PLW2901
             if block.data:
                 frame = self._parse(block)
-                yield (self._parse_slowly(block) if frame is None else frame).select(*columns, LINE)
+                yield (self._parse_slowly(block) if frame is None else frame).select(*ids, *others, LINE)
 
     def _split(self, line: str) -> list[str]:
         if not self.quoted:

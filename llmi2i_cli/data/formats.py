@@ -96,4 +96,4 @@ def descriptions(table: TableFile, key: str, columns: Sequence[str]) -> Iterator
     """`TableFile.chunks` of a file about items or users, where values may nest: the column of ids `key`, and others."""
     if isinstance(table, JsonLinesFile):
         return table.descriptions(key, columns)
-    return table.chunks([key, *columns])
+    return table.chunks([key], columns)

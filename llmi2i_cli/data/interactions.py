@@ -69,8 +69,9 @@ class LogReader:
         own = [column((), name, "--split-column")] if (name := self.options.split.split_column) else []
         weighing = Weighing(table, read)
         seen = TimesSeen(None if read.time_unit == "auto" else read.time_unit)
-        wanted = dict.fromkeys((user, item, *([time] if time else []), *own, *weighing.columns))
-        for chunk in table.chunks(list(wanted)):
+        of_ids = dict.fromkeys((user, item))
+        others = dict.fromkeys((*([time] if time else []), *own, *weighing.columns))
+        for chunk in table.chunks(list(of_ids), [name for name in others if name not in of_ids]):
             weights, rows = None, chunk
             if read.leave_out:  # before the rest is looked at: what is left out may lack an item
                 counts = weighing.weights(chunk)

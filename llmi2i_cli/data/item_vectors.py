@@ -42,7 +42,7 @@ def read_item_vectors(path: Path, item_ids: pl.Series) -> ItemVectors:
     column = _column_of_vectors(table)
     items = _items_of_rows(table, item_ids)
     vectors, first_row = np.zeros((len(item_ids), 0), np.float32), 0
-    for chunk in table.chunks(["item_id", column]):
+    for chunk in table.chunks(["item_id"], [column]):
         numbers = _numbers(table, chunk, column, vectors.shape[1])
         if not first_row:
             vectors = np.zeros((len(item_ids), numbers.shape[1]), np.float32)

@@ -20,6 +20,7 @@ from llmi2i_cli.files.documents import object_of_pairs, parse_json
 from llmi2i_cli.files.places import Place
 
 _PERHAPS_NO_SCALAR = r"^[\[{]"
+_PERHAPS_NO_ID = r"^(?:[\[{]|true$|false$)"
 
 
 class JsonLinesFile:
@@ -44,24 +45,28 @@ class JsonLinesFile:
                 keys |= dict.fromkeys(self._parse_line(line, number))
         self.columns = list(keys)
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """See `TableFile.chunks`; numbers become their text. InputError for lists, objects and the like."""
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """See `TableFile.chunks`; numbers become their text, and so do true and false that are no ids.
+
+        InputError for lists, objects and the like.
+        """
         for block in read_blocks(self.path):
-            frame = self._parse(block, columns)
-            yield self._parse_slowly(block, columns) if frame is None else frame
+            frame = self._parse(block, ids, others)
+            yield self._parse_slowly(block, ids, others) if frame is None else frame
 
     def descriptions(self, key: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield the same for files about items or users: other columns than the `key` may nest, and are plain text."""
         for block in read_blocks(self.path):
             rows = [
-                (number, self._scalar(found, key, number), *(plain(found.get(column)) for column in columns))
+                (number, self._id(found, key, number), *(plain(found.get(column)) for column in columns))
                 for number, found in self._objects(block)
             ]
             schema = {LINE: pl.Int64(), key: pl.String(), **dict.fromkeys(columns, pl.String())}
             yield pl.DataFrame(rows, schema=schema, orient="row")
 
-    def _parse(self, block: Block, columns: Sequence[str]) -> pl.DataFrame | None:
+    def _parse(self, block: Block, ids: Sequence[str], others: Sequence[str]) -> pl.DataFrame | None:
         """Rows of a regular block; None when some line has to be looked at: a blank one, or one that may be wrong."""
+        columns = [*ids, *others]
         if b"\\ud" in block.data or b"\\uD" in block.data:  # half a character, perhaps: Polars reads NUL
             return None
         try:
@@ -72,16 +77,21 @@ class JsonLinesFile:
             return None
         if any(block.data.count(json.dumps(column).encode()) > len(frame) for column in columns):
             return None  # a line has a column twice, perhaps
-        if frame.select(pl.any_horizontal(pl.all().str.contains(_PERHAPS_NO_SCALAR).any())).item():
+        suspects = dict.fromkeys(ids, _PERHAPS_NO_ID) | dict.fromkeys(others, _PERHAPS_NO_SCALAR)
+        if any(frame[column].str.contains(suspect).any() for column, suspect in suspects.items()):
             return None
         return frame.with_columns(pl.int_range(block.first_line, block.first_line + len(frame)).alias(LINE))
 
-    def _parse_slowly(self, block: Block, columns: Sequence[str]) -> pl.DataFrame:
+    def _parse_slowly(self, block: Block, ids: Sequence[str], others: Sequence[str]) -> pl.DataFrame:
         rows = [
-            (*(self._scalar(found, column, number) for column in columns), number)
+            (
+                *(self._id(found, column, number) for column in ids),
+                *(self._scalar(found, column, number) for column in others),
+                number,
+            )
             for number, found in self._objects(block)
         ]
-        schema = {**dict.fromkeys(columns, pl.String()), LINE: pl.Int64()}
+        schema = {**dict.fromkeys((*ids, *others), pl.String()), LINE: pl.Int64()}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def _objects(self, block: Block) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -97,6 +107,12 @@ class JsonLinesFile:
             raise InputError(
                 f"{self.path}, line {number}: not one JSON object per line ({error}): {line.strip()[:40]!r}"
             ) from error
+
+    def _id(self, found: Mapping[str, Any], column: str, number: int) -> str | None:
+        """The text of a value that is text, a number or not there."""
+        if isinstance(found.get(column), bool):
+            raise InputError(f"{self.path}, line {number}: {column!r} is true or false, where an id belongs")
+        return self._scalar(found, column, number)
 
     def _scalar(self, found: Mapping[str, Any], column: str, number: int) -> str | None:
         """The text of a value that is text, a number, true, false or not there."""

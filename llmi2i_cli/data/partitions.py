@@ -28,8 +28,11 @@ class PartitionedTable:
         self._told: Mapping[str, str | None] = {name: value for name, value in found.items() if name in wanted}
         self.columns = [*table.columns, *self._told]
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`."""
-        told = [pl.lit(self._told[name], pl.String).alias(name) for name in columns if name in self._told]
-        for chunk in self.table.chunks([name for name in columns if name not in self._told]):
+        told = [pl.lit(value, pl.String).alias(name) for name, value in self._told.items() if name in (*ids, *others)]
+        for chunk in self.table.chunks(self._of_file(ids), self._of_file(others)):
             yield chunk.with_columns(told)
+
+    def _of_file(self, columns: Sequence[str]) -> list[str]:
+        return [name for name in columns if name not in self._told]

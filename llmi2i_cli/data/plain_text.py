@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -27,8 +28,8 @@ def normalise(text: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value as text, empty for None; lists and objects are flattened, their texts joined by spaces."""
-    if value is None:
+    """A value as text, empty for None and numbers that are none; lists and objects are flattened, joined by spaces."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):  # as pandas writes what is not there
         return ""
     if isinstance(value, (list, tuple)):
         return " ".join(filter(None, map(plain, value)))

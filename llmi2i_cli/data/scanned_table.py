@@ -37,10 +37,10 @@ class ScannedTable:
             raise self._damaged() from error
         self.columns = list(self.schema)
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`; columns keep their types."""
         first_row = 1
-        batches = self._frame.select(columns).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+        batches = self._frame.select(*ids, *others).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
         try:
             for batch in batches:
                 yield batch.with_columns(pl.int_range(first_row, first_row + len(batch)).alias(LINE))

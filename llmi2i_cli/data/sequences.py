@@ -24,7 +24,7 @@ class SequenceFile:
         self.path = path
         self.columns = ["user_id", "item_id"]
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """See `TableFile.chunks`; InputError for no text, or a line with a user and no item."""
         for block in read_blocks(self.path):
             check_line_ends(self.path, block)
@@ -37,7 +37,7 @@ class SequenceFile:
                 raise InputError(f"{self.path}, line {block.first_line + alone}: user {user!r} has no item")
             number = pl.int_range(block.first_line, block.first_line + len(lines), eager=True)
             rows = pl.DataFrame({"user_id": fields.list.first(), "item_id": fields.list.slice(1), LINE: number})
-            yield rows.filter(lengths > 0).explode("item_id", empty_as_null=False).select(*columns, LINE)
+            yield rows.filter(lengths > 0).explode("item_id", empty_as_null=False).select(*ids, *others, LINE)
 
 
 def is_sequences(lines: Sequence[str]) -> bool:

@@ -26,8 +26,8 @@ class TableFile(Protocol):
     columns: list[str]
     row_word: str
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Yield the named columns, String in text files, and `LINE` (Int64): the number, from 1, of each row.
+    def chunks(self, ids: Sequence[str], others: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """Yield columns of ids and other columns, String in text files, and `LINE` (Int64): each row's number, from 1.
 
         An empty field is an empty string, a value that is not there is null.
         """

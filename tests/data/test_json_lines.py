@@ -8,7 +8,7 @@ from llmi2i_cli.errors import InputError
 
 
 def rows(path, columns, **options):
-    return [row for chunk in JsonLinesFile(path, **options).chunks(columns) for row in chunk.iter_rows()]
+    return [row for chunk in JsonLinesFile(path, **options).chunks([], columns) for row in chunk.iter_rows()]
 
 
 def write(tmp_path, *lines):
@@ -43,6 +43,16 @@ def test_values_become_their_text(tmp_path):
 def test_a_value_that_is_no_id_or_time_is_named(tmp_path, line, problem, before):
     with pytest.raises(InputError, match=f"log.jsonl, line 2: {problem}"):
         rows(write(tmp_path, before, line), ["a"])
+
+
+@pytest.mark.parametrize("before", ['{"u": "true"}', ""], ids=["the fast way", "the slow way"])
+def test_true_and_false_are_no_ids(tmp_path, before):
+    table = JsonLinesFile(write(tmp_path, before, '{"u": 1, "x": true}', '{"u": false, "x": 1}'))
+    with pytest.raises(InputError, match=r"log.jsonl, line 3: 'u' is true or false, where an id belongs"):
+        list(table.chunks(["u"], ["x"]))
+    assert [row for chunk in table.chunks([], ["x"]) for row in chunk["x"]][-2:] == ["true", "1"]
+    with pytest.raises(InputError, match=r"log.jsonl, line 3: 'u' is true or false, where an id belongs"):
+        list(table.descriptions("u", ["x"]))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from llmi2i_cli.data import plain_text
@@ -13,6 +15,7 @@ def test_text_becomes_one_line_without_markup():
 def test_lists_and_objects_are_flattened():
     assert plain([["Toys", None], "", {"a": "Games", "b": 2}]) == "Toys Games 2"
     assert plain(None) == ""
+    assert plain([math.nan, 1.5, math.inf]) == "1.5"  # as pandas writes into JSON what is not there
 
 
 @pytest.mark.parametrize("nothing", [None, "", "12.99", "$5", "https://x.org/a.jpg", "2014-01-02", []])

@@ -132,7 +132,7 @@ def _of_objects(text: str, keys: tuple[str, str, str], parse: Callable[..., Any]
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise Refused
     return json.dumps(value) if isinstance(value, int) else format(Decimal(repr(value)), "f").removesuffix(".0")
 
