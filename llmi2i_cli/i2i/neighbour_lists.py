@@ -32,14 +32,13 @@ def neighbour_lists(
     item_ids : String (n_items,), the catalogue in the order of the indices
     elements : what stands in the lists for each neighbour, of the columns neighbour_id (String) and score (Float32)
     """
-    shape = (-1, max(neighbours.k, 1))
 
     def rows_of(first: int, block: Neighbours) -> pl.DataFrame:
         filled = block.ids != EMPTY
         ids = item_ids.gather(np.where(filled, block.ids, 0).ravel()).alias("neighbour_id")
         flat = pl.DataFrame([ids, pl.Series("score", block.scores.ravel()), pl.Series("filled", filled.ravel())])
         made = flat.select(pl.when("filled").then(each).alias(each.meta.output_name()) for each in elements)
-        lists = [column.reshape(shape).arr.to_list().list.drop_nulls() for column in made]
+        lists = [column.reshape(block.ids.shape).arr.to_list().list.drop_nulls() for column in made]
         return pl.DataFrame([item_ids[first : first + len(block.ids)].alias("item_id"), *lists])
 
     return item_blocks(neighbours, rows_of, rows_at_once)

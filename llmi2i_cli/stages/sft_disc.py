@@ -71,6 +71,9 @@ def sft_disc(
             raise ArtifactError(
                 "no example to learn from: no held-back interaction is among the generator's candidates; "
                 "train the generator longer, or use --negatives uniform"
+                if held_back is not None
+                else "no example to learn from: no user of prepare/ has an interaction after the first: "
+                "run `llmi2i prepare` on more"
             )
         validation = None
         if "valid" in log.held_out:

@@ -15,6 +15,7 @@ from tests.faults import (
     permissions,
     surroundings,
     tables,
+    tiny_logs,
     together,
 )
 from tests.faults.place import Place
@@ -42,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "together": Kind("two runs at once", together.case, 60),
     "permissions": Kind("permissions", permissions.case, 150),
     "inputs": Kind(f"{inputs.LOGS} bad inputs each", inputs.case, 120),
+    "tiny-logs": Kind("tiny logs", tiny_logs.case, 40),
     "surroundings": Kind("streams, environments", surroundings.case, 250),
     "options": Kind("option values", option_values.case, 900),
 }

@@ -22,6 +22,14 @@ DOCUMENTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("write", [write_json_lines, write_bulk, write_vespa_feed])
+def test_an_index_without_any_neighbour_has_all_items(tmp_path, write):
+    none = Neighbours.empty(4, 0)
+    write(tmp_path / "none", none, ITEM_IDS)
+    write(tmp_path / "padded", Neighbours.empty(4, 3), ITEM_IDS)
+    assert lines_of(tmp_path / "none") == lines_of(tmp_path / "padded") != []
+
+
 def lines_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
