@@ -78,7 +78,9 @@ class _Trainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         assert self.judge is not None  # else the arguments say that nothing is evaluated
         self.model.eval()
+        n_threads = torch.get_num_threads()
         figures = {f"eval_{name}": figure for name, figure in from_first(self.judge).items()}
+        torch.set_num_threads(n_threads)  # Numba's kernels leave theirs, which a run that is resumed here has not met
         self.model.train()
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures

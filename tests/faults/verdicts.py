@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -19,6 +20,9 @@ PASSING = {
     "latency",
     "versions",
 }  # what differs between equal runs
+
+
+SHOWN = 200  # characters of a line that is not as expected
 
 
 def fell_short(ended: Ended, may_be: Collection[int] = (0, 1, 2)) -> str:
@@ -39,9 +43,12 @@ def fell_short(ended: Ended, may_be: Collection[int] = (0, 1, 2)) -> str:
 
 
 def contents(workdir: Path) -> dict[str, str]:
-    """Digests of the artifacts in a work directory, and of its manifests but for times; no work in progress."""
+    """What is in the artifacts of a work directory, and in its manifests but for times; no work in progress.
+
+    Of a table or a model it is the digest.
+    """
     return {
-        str(path.relative_to(workdir)): _digest(path)
+        str(path.relative_to(workdir)): _content(path)
         for path in sorted(workdir.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(workdir).parts)
     }
@@ -60,15 +67,19 @@ def differences(found: dict[str, str], expected: dict[str, str]) -> str:
         if name not in expected:
             return f"{name} is there"
         if found[name] != expected[name]:
-            return f"{name} is different"
+            pairs = itertools.zip_longest(found[name].split("\n"), expected[name].split("\n"), fillvalue="nothing")
+            one, other = next((one, other) for one, other in pairs if one != other)
+            return f"{name} is different: {one[:SHOWN]} instead of {other[:SHOWN]}"
     return ""
 
 
-def _digest(path: Path) -> str:
+def _content(path: Path) -> str:
     content = path.read_bytes()
-    if path.suffix == ".json":
-        with contextlib.suppress(ValueError):  # damaged on purpose
-            content = json.dumps(_lasting(json.loads(content))).encode()
+    with contextlib.suppress(ValueError):  # no text, or damaged on purpose
+        if path.suffix == ".json":
+            return json.dumps(_lasting(json.loads(content)), indent=0)
+        if path.suffix == ".jsonl":
+            return content.decode()
     return hashlib.blake2b(content).hexdigest()
 
 

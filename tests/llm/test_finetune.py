@@ -143,6 +143,22 @@ def test_the_log_has_each_step_once_and_the_validation_figures_of_each_epoch(tmp
     assert losses[0]["loss"] > losses[-1]["loss"]
 
 
+def test_an_evaluation_leaves_the_number_of_threads_as_it_was(tmp_path):
+    model, examples = a_model()
+    n_threads, seen = torch.get_num_threads(), set()
+    model.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+
+    def evaluate():
+        torch.set_num_threads(n_threads + 1)  # as a kernel of Numba does
+        return {}
+
+    try:
+        train(tmp_path, (model, examples), evaluate=evaluate, given=options(epochs=2))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert seen == {n_threads}
+
+
 def test_evaluation_is_calm_and_training_lively(tmp_path):
     model, examples = a_model()
     modes = []
