@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.choices.model_options import EaseOptions
 from llmi2i_cli.errors import ModelError
 from llmi2i_cli.i2i import ease
@@ -27,6 +28,12 @@ def test_scores_are_those_of_the_closed_form(weighted, block, monkeypatch):
         listed = found.ids[item] >= 0
         assert found.scores[item, listed] == pytest.approx(best, rel=1e-5)
         assert expected[item, found.ids[item, listed]] == pytest.approx(best, rel=1e-5)
+
+
+def test_a_penalty_that_vanishes_beside_the_counts_is_told():
+    always_together = Histories.from_rows([[0, 1]] * 3, 2)
+    with pytest.raises(ModelError, match="EASE's matrix is not positive definite: raise --penalty"):
+        ease.train(Job(always_together), EaseOptions(penalty=1e-20))
 
 
 def test_memory_is_checked_before_the_work(monkeypatch):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Regex, normalizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from llmi2i_cli.artifacts.histories import Histories
@@ -325,6 +326,13 @@ def test_answers_are_told_apart_by_their_first_different_token():
     assert yes != no
     assert tokenizer.decode([yes])[0] == "Y"
     assert tokenizer.decode([no])[0] == "N"
+
+
+def test_answers_that_are_the_same_tokens_are_refused():
+    tokenizer = bpe_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex("Yes|No"), "Maybe")
+    with pytest.raises(ModelError, match="gives Yes and No the same tokens: it cannot serve as discriminator"):
+        answer_tokens(tokenizer)
 
 
 @pytest.mark.parametrize("spec", ["llama-tiny", "llama"])

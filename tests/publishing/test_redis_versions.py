@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -214,6 +215,12 @@ def test_what_is_no_address_is_not_repeated(url):
     with pytest.raises(UsageError, match="--to is an address like redis://HOST:PORT/DB") as error:
         RedisPlace.of(url, NAME)
     assert "s3cr" not in str(error.value)
+
+
+def test_without_the_package_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(UsageError, match=r"needs the package redis: pip install 'llmi2i\[redis\]'"):
+        RedisPlace.of("redis://127.0.0.1", "shop")
 
 
 def test_passwords_come_from_the_url_or_the_environment_and_are_never_told(tmp_path, monkeypatch):

@@ -223,6 +223,18 @@ def test_what_another_process_appends_meanwhile_is_not_lost(days, tmp_path, monk
     assert tables(tmp_path / "work") == tables(tmp_path / "whole")
 
 
+def test_a_file_of_the_last_run_that_is_gone_is_named(days, tmp_path, capsys):
+    first = shutil.copy(days[0], tmp_path / "first.csv")
+    assert run("prepare", first, "--append", "-w", tmp_path / "work") == 0
+    first.unlink()
+    before = tables(tmp_path / "work")
+    capsys.readouterr()
+    assert run("prepare", "--append", days[1], "-w", tmp_path / "work") == 1
+    told = f"Error: {first}: no such file, and the last run has read it: put it back, or run without --append\n"
+    assert capsys.readouterr().err == told
+    assert tables(tmp_path / "work") == before
+
+
 @pytest.mark.parametrize("where", ["cutting", "cleaning", "publishing"])
 def test_interrupted_and_begun_again_it_leaves_the_same(days, tmp_path, monkeypatch, where):
     monkeypatch.setattr("llmi2i_cli.stages.prepare.n_buckets_for", lambda paths, size: 3)
