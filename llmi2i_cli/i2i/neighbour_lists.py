@@ -17,9 +17,8 @@ def item_blocks(
 ) -> Iterator[pl.DataFrame]:
     """What `rows_of` makes of each block of items, given its first item and its rows, in the order of the catalogue."""
     items_at_once = max(1, (rows_at_once or ROWS_AT_ONCE) // max(neighbours.k, 1))
-    for first in range(0, neighbours.n_items, items_at_once):
-        block = slice(first, first + items_at_once)
-        yield rows_of(first, Neighbours(neighbours.ids[block], neighbours.scores[block]))
+    for items, block in neighbours.blocks(items_at_once):
+        yield rows_of(items.start, block)
 
 
 def neighbour_lists(

@@ -8,6 +8,7 @@ is the ranking.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,12 @@ class Neighbours:
     def top(self, k: int) -> Neighbours:
         """The first `k` columns."""
         return Neighbours(np.ascontiguousarray(self.ids[:, :k]), np.ascontiguousarray(self.scores[:, :k]))
+
+    def blocks(self, n_items: int) -> Iterator[tuple[slice, Neighbours]]:
+        """Yield the rows of `n_items` items at a time, as views, and which items they are."""
+        for first in range(0, self.n_items, n_items):
+            block = slice(first, min(first + n_items, self.n_items))
+            yield block, Neighbours(self.ids[block], self.scores[block])
 
 
 def tie_ranks(n_items: int, seed: int = TIE_SEED) -> NDArray[np.int32]:

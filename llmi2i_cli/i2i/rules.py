@@ -44,14 +44,12 @@ def under_rules(neighbours: Neighbours, rules: Rules, top_k: int) -> Neighbours:
     """The first `top_k` neighbours of each item that the rules permit, in their order."""
     width = min(top_k, neighbours.k)
     result = Neighbours.empty(neighbours.n_items, width)
-    for first in range(0, neighbours.n_items, ITEMS_AT_ONCE):
-        block = slice(first, first + ITEMS_AT_ONCE)
-        ids, scores = neighbours.ids[block], neighbours.scores[block]
-        may = rules.permit(np.arange(first, first + len(ids)), ids)
+    for items, block in neighbours.blocks(ITEMS_AT_ONCE):
+        may = rules.permit(np.arange(items.start, items.stop), block.ids)
         order = np.argsort(~may, axis=1, kind="stable")[:, :width]
         stays = np.take_along_axis(may, order, axis=1)
-        result.ids[block] = np.where(stays, np.take_along_axis(ids, order, axis=1), EMPTY)
-        result.scores[block] = np.where(stays, np.take_along_axis(scores, order, axis=1), 0)
+        result.ids[items] = np.where(stays, np.take_along_axis(block.ids, order, axis=1), EMPTY)
+        result.scores[items] = np.where(stays, np.take_along_axis(block.scores, order, axis=1), 0)
     return result
 
 

@@ -193,10 +193,9 @@ def _write_records(path: Path, neighbours: Neighbours, rows_at_once: int = 1 << 
     with path.open("wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(_record(neighbours.k)), "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (neighbours.n_items,)})
-        for first in range(0, neighbours.n_items, rows_at_once):
-            part = slice(first, first + rows_at_once)
-            records = np.empty(len(neighbours.ids[part]), _record(neighbours.k))
-            records["ids"], records["scores"] = neighbours.ids[part], neighbours.scores[part]
+        for _, block in neighbours.blocks(rows_at_once):
+            records = np.empty(block.n_items, _record(block.k))
+            records["ids"], records["scores"] = block.ids, block.scores
             file.write(records.tobytes())
 
 

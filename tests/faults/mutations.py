@@ -12,14 +12,17 @@ from tests.faults.children import run
 from tests.faults.place import Place, Step
 from tests.faults.verdicts import contents, differences, fell_short
 
+MENDED_EACH = 5  # turns: what is made anew, at some cost, does not depend on how it was damaged
+
 
 def case(place: Place, rng: random.Random, number: int) -> tuple[str, str]:
     """A case and what fell short in it, empty if it held. Every file is damaged in turn."""
-    name, way = sorted(place.expected)[number % len(place.expected)], rng.choice(list(WAYS))
-    return f"{name}: {way}", _damaged(place, rng, name, way)
+    turn, file = divmod(number, len(place.expected))
+    name, way = sorted(place.expected)[file], rng.choice(list(WAYS))
+    return f"{name}: {way}", _damaged(place, rng, name, way, mend=turn % MENDED_EACH == 0)
 
 
-def _damaged(place: Place, rng: random.Random, name: str, way: str) -> str:
+def _damaged(place: Place, rng: random.Random, name: str, way: str, *, mend: bool) -> str:
     """Damage one file: `status --verify` tells of it, readers refuse it, and its maker makes it as it was."""
     maker = next(step for step in place.steps if step.has(name))
     readers = [step for step in place.steps if any(_is_of(name, read) for read in step.reads)]
@@ -44,7 +47,7 @@ def _damaged(place: Place, rng: random.Random, name: str, way: str) -> str:
             expected = damaged if ended.status else {**place.expected, name: damaged.get(name, "")}
             if found := differences(there, {key: value for key, value in expected.items() if value}):
                 return f"{step}: {found}"
-        return _mended(place, maker, workdir)
+        return _mended(place, maker, workdir) if mend else ""
 
 
 def _is_unseen(maker: Step, workdir: Path) -> str:

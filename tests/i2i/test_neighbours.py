@@ -62,3 +62,12 @@ def test_empty_and_top():
     neighbours = Neighbours(np.array([[2, 1, 0]], np.int32), np.array([[3, 2, 1]], np.float32))
     assert neighbours.top(2).ids.tolist() == [[2, 1]] and neighbours.top(2).scores.tolist() == [[3, 2]]
     assert neighbours.top(2).ids.flags.c_contiguous
+
+
+def test_blocks_are_views_of_all_rows():
+    neighbours = Neighbours(np.arange(10, dtype=np.int32).reshape(5, 2), np.ones((5, 2), np.float32))
+    blocks = list(neighbours.blocks(2))
+    assert [items for items, _ in blocks] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert [block.ids.tolist() for _, block in blocks] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
+    assert all(np.shares_memory(block.scores, neighbours.scores) for _, block in blocks)
+    assert list(Neighbours.empty(0, 2).blocks(2)) == []
