@@ -1,5 +1,4 @@
 import builtins
-import contextlib
 import gzip
 
 import pytest
@@ -33,8 +32,7 @@ def test_a_damaged_file_is_refused(tmp_path, content):
 
 def test_a_little_that_stands_for_much_is_not_decompressed_at_once(tmp_path):
     (tmp_path / "log").write_bytes(frames(bytes(2**28)))
-    with contextlib.closing(pieces(tmp_path / "log", 1000)) as found:
-        assert len(next(found)) <= 2**25
+    assert len(next(pieces(tmp_path / "log", 1000))) <= 2**25
 
 
 def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
