@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import Any
 
 from llmi2i_cli.__main__ import main
 
-PATIENCE_SECONDS = 1800.0  # a child may have to share the machine with others
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,12 @@ class Child:
                     os.dup2(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT), descriptor)
                 status = work()
                 sys.stdout.flush()
-                (self._folder / "imported").write_text("\n".join(set(sys.modules) - known))
+                with contextlib.suppress(OSError):  # past a limit that was set on purpose
+                    (self._folder / "imported").write_text("\n".join(set(sys.modules) - known))
+            except BaseException:  # of the work itself: the program lets nothing through
+                traceback.print_exc()
             finally:
+                sys.stderr.flush()
                 os._exit(status)
 
     def end(self) -> Ended:
