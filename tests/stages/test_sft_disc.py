@@ -250,6 +250,18 @@ def test_a_generator_that_found_nothing(workdir, monkeypatch, capsys):
     assert error.count("\n") == 1
 
 
+def test_users_of_one_interaction_each_teach_nothing(workdir, capsys):
+    as_own(workdir, "prepare/interactions.parquet")
+    path = workdir / "prepare/interactions.parquet"
+    log = pl.read_parquet(path).filter(split="train").unique("user_id", keep="first", maintain_order=True)
+    log.write_parquet(path)
+    assert run("sft-disc", "--negatives", "uniform", "-w", workdir) == 1
+    told = (
+        "no example to learn from: no user of prepare/ has an interaction after the first: run `llmi2i prepare` on more"
+    )
+    assert capsys.readouterr().err == f"Error: {told}\n"
+
+
 def test_mistakes_get_one_line(workdir, capsys):
     assert run("sft-disc", "--negatives", "none", "-w", workdir) == 2
     assert capsys.readouterr().err.count("\n") == 1
