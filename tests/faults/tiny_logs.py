@@ -56,7 +56,7 @@ def _taken_through(folder: Path, rows: list[tuple[str, str, int]], commands: lis
     (folder / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines]))
     for command in commands:
         ended = run(*command, "-w", workdir)
-        if found := fell_short(ended, may_be=[0, 1]):
+        if found := fell_short(ended):  # a model that does not read the log refuses the fused one
             return f"{command}: {found}"
         if ended.status and not any(remedy in ended.err for remedy in REMEDIES):
             return f"{command}: no remedy: {ended.err}"
