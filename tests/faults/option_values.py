@@ -71,10 +71,9 @@ def _arguments(command: str, workdir: Path) -> list[object]:
         "recommend": ["--model", "swing", "i0"],
         "refit": ["--to", workdir.parent / "served"],
         "simulate": [workdir.parent / "shop"],
-        "status": [],
         "compare": [workdir / f"i2i/swing-{data}.parquet" for data in ("real", "fused")],
     }
-    return needed[command]
+    return needed.get(command, [])
 
 
 def _options() -> list[tuple[str, str, bool]]:
