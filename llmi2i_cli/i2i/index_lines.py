@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from llmi2i_cli.files.tables import lazily, writing
-from llmi2i_cli.i2i.neighbour_lists import neighbour_lists
+from llmi2i_cli.i2i.neighbour_lists import item_blocks, neighbour_lists
 from llmi2i_cli.i2i.neighbours import Neighbours
 
 JSON_LINE: Mapping[str, Any] = {
@@ -57,4 +57,4 @@ def write_vespa_feed(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
 
 
 def _documents(neighbours: Neighbours, item_ids: pl.Series) -> Iterator[pl.DataFrame]:
-    return neighbour_lists(neighbours, item_ids, ELEMENTS)
+    return (neighbour_lists(first, block, item_ids, ELEMENTS) for first, block in item_blocks(neighbours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def write_neighbours(path: Path, neighbours: Neighbours, item_ids: pl.Series) ->
         }
         return pl.DataFrame(columns, schema=dict(NEIGHBOURS))
 
-    sink_blocks(lambda: item_blocks(neighbours, rows_of), path, NEIGHBOURS)
+    sink_blocks(lambda: starmap(rows_of, item_blocks(neighbours)), path, NEIGHBOURS)
     return int((neighbours.ids != EMPTY).sum())
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.redis_layouts import REDIS_LAYOUTS
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.i2i.neighbour_lists import neighbour_lists
+from llmi2i_cli.i2i.neighbour_lists import item_blocks, neighbour_lists
 from llmi2i_cli.i2i.neighbours import Neighbours
+from llmi2i_cli.publishing.made_ahead import made_ahead
 
 NEIGHBOURS_AT_ONCE = 1 << 17
+AT_WORK = 2  # threads that encode; one alone takes longer than Redis does for what it sends
 
 ID, SCORE = pl.col("neighbour_id"), pl.col("score").cast(pl.String)  # the shortest text of that float32
 ELEMENTS = pl.col("element").list
@@ -63,10 +66,14 @@ def commands(layout: str, prefix: str, neighbours: Neighbours, item_ids: pl.Seri
     item_ids : String (n_items,), the catalogue in the order of the indices
     """
     encoding: Encoding = load(REDIS_LAYOUTS[layout].encode)()
-    for block in neighbour_lists(neighbours, item_ids, [encoding.element.alias("element")], NEIGHBOURS_AT_ONCE):
-        items = block.filter(ELEMENTS.len() > 0).with_columns(key=prefix + pl.col("item_id"))
-        if len(items):
-            yield encoding.encode(items)
+
+    def encoded(first: int, block: Neighbours) -> tuple[bytes, int]:
+        rows = neighbour_lists(first, block, item_ids, [encoding.element.alias("element")])
+        items = rows.filter(ELEMENTS.len() > 0).with_columns(key=prefix + pl.col("item_id"))
+        return encoding.encode(items) if len(items) else (b"", 0)
+
+    calls = (partial(encoded, *block) for block in item_blocks(neighbours, NEIGHBOURS_AT_ONCE))
+    yield from (batch for batch in made_ahead(calls, AT_WORK) if batch[1])
 
 
 def check_ids(layout: str, item_ids: pl.Series) -> None:
