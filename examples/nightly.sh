@@ -14,6 +14,7 @@
 #   PREPARE="--items catalogue.csv"  options of prepare (of the first night: later ones go on with them)
 #   GENERATOR, DISCRIMINATOR, SYNTHESIZE, FILTER, FUSE  options of these stages
 #   ANEW=1     train anew instead of going on; do so once in a while: words of new titles are learnt then alone
+#   MODEL=blend                      the table to serve, on the fused log; by default llm-blend
 #   GATE="--min-overlap 0.4"         options of compare, for the tables that validation has measured and for what is served
 #   MIN_RECALL=0.95                  the validation Recall@10 that passes, as a multiple of last night's; by default 0.9
 #   PUBLISH="command"                run with the work directory to publish before the switch, e.g. to fill a Redis
@@ -25,7 +26,9 @@ nights="$1" night="$2"
 shift 2
 mkdir -p "$nights"
 nights="$(cd "$nights" && pwd)"
-here="$nights/$night" log="$nights/$night.log" index=index/llm-blend-fused.parquet
+here="$nights/$night" log="$nights/$night.log"
+model="${MODEL:-llm-blend}"
+index="index/$model-fused.parquet"
 began=$SECONDS doing="the lock"
 
 exec 9>"$nights/.lock"
@@ -77,17 +80,17 @@ if [ -n "$last" ] && [ -z "${ANEW:-}" ]; then from=(--from "$nights/$last/work")
 step train-i2i --model text --tune
 step train-i2i --model bm25 --data fused --tune
 step train-i2i --model next-item --tune
-step train-i2i --model llm-blend --data fused --tune
-step evaluate --model llm-blend --data fused
-step evaluate --model llm-blend --data fused --split valid
-step export-index --model llm-blend --data fused
+step train-i2i --model "$model" --data fused --tune
+step evaluate --model "$model" --data fused
+step evaluate --model "$model" --data fused --split valid
+step export-index --model "$model" --data fused
 step refit --to "$here/serve"
 
 recall=()
 if [ -n "${MIN_RECALL:-}" ]; then recall=(--min-recall "$MIN_RECALL"); fi
 # shellcheck disable=SC2086
 if [ -n "$last" ]; then
-    step compare "$nights/$last/work" "$LLMI2I_WORKDIR" --model llm-blend --data fused "${recall[@]}" ${GATE:-}
+    step compare "$nights/$last/work" "$LLMI2I_WORKDIR" --model "$model" --data fused "${recall[@]}" ${GATE:-}
     step compare "$nights/$last/serve/$index" "$here/serve/$index" ${GATE:-}
 fi
 if [ -n "${PUBLISH:-}" ]; then

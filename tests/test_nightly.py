@@ -1,16 +1,18 @@
 """examples/nightly.sh: what is served is always whole and the latest good night's, whatever happens in a night.
 
-Seven nights run with a stand-in for the program, which shows what the script does in a moment; then the script's own
-commands run once with the program itself.
+Seven nights run with a stand-in for the program, which shows what the script does in a moment; then a night runs with
+the program itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import re
-import shlex
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,7 +33,7 @@ if [ "$1" = refit ]; then
     mkdir -p "$3/index"
     echo half >"$3/index/.partial"
     basename "$(dirname "$3")" >"$3/index/.whole"
-    mv "$3/index/.whole" "$3/index/llm-blend-fused.parquet"  # as the program does: replaced, never written to
+    mv "$3/index/.whole" "$3/index/${MODEL:-llm-blend}-fused.parquet"  # as the program does: replaced, never written to
     rm "$3/index/.partial"
 fi
 if [ "$1" = "$(cat "$CONTROL/kill" 2>/dev/null)" ]; then rm "$CONTROL/kill"; kill -9 $PPID; exit 1; fi
@@ -158,66 +160,142 @@ def test_usage(nights):
     assert found.stderr.startswith("nightly.sh NIGHTS NIGHT LOG...")
 
 
-def steps(**variables):
-    """The script's commands, its variables filled in."""
-    for line in re.findall(r"^ *step (.*)$", SCRIPT.read_text(), re.MULTILINE):
-        words: list[str] = []
-        for word in shlex.split(line):
-            if alone := re.fullmatch(r"\$\{?(@|\w+)(\[@\])?(:-)?\}?", word):
-                words += variables[alone[1]]
-            else:
-                words.append(re.sub(r"\$(\w+)", lambda name: variables[name[1]][0], word))
-        yield words
+def test_another_table_is_served(nights):
+    assert nights.run("n1", MODEL="blend")[0] == 0
+    assert nights.run("n2", MODEL="blend")[0] == 0
+    for command in ("train-i2i", "evaluate", "export-index", "compare"):
+        assert any(re.match(f"{command} .*--model blend --data fused", call) for call in nights.calls)
+    assert (nights.nights / "served/serve/index/blend-fused.parquet").read_text() == "n2\n"
+    assert not any("llm-blend" in call for call in nights.calls)
 
 
-def test_the_commands_of_a_night_do_what_they_are_to_do(pipeline, shop, tmp_path):
-    """The second night, on the first one's log and a day of new users, old users and a new item."""
-    yesterday, here = tmp_path / "n1/work", tmp_path / "n2"
+HANDED_OVER = """#!/usr/bin/env bash
+# Hands its arguments to the process of the tests, which has the program in memory, and repeats its answer.
+set -eu
+printf '%s\\0' "$LLMI2I_WORKDIR" "$@" >"$CONTROL/asked"
+{ read -r status; cat; } <"$CONTROL/answer"
+exit "$status"
+"""
+
+
+class RealNights:
+    """Nights with the program itself, which runs in this process."""
+
+    def __init__(self, folder, monkeypatch):
+        self.nights, self.folder, self.monkeypatch = folder / "nights", folder / "control", monkeypatch
+        self.folder.mkdir()
+        (self.folder / "llmi2i").write_text(HANDED_OVER)
+        (self.folder / "llmi2i").chmod(0o755)
+        for name in ("asked", "answer"):
+            os.mkfifo(self.folder / name)
+
+    def run(self, night, *logs, **variables):
+        """One night; its exit status, its line, and the commands that the program was called with."""
+        path = f"{self.folder}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "CONTROL": str(self.folder), **variables}
+        command = ["bash", SCRIPT, self.nights, night, *logs]
+        asked = os.open(self.folder / "asked", os.O_RDWR)
+        calls = []
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as script:
+            ended = os.pidfd_open(script.pid)
+            while asked in select.select([asked, ended], [], [])[0]:
+                workdir, *arguments = os.read(asked, 1 << 16).decode().split("\0")[:-1]
+                calls.append(arguments[0])
+                self.answer(workdir, arguments)
+            told = script.stdout.read()
+        for each in (asked, ended):
+            os.close(each)
+        return script.returncode, told, calls
+
+    def answer(self, workdir, arguments):
+        self.monkeypatch.setenv("LLMI2I_WORKDIR", workdir)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = run(*arguments)
+        (self.folder / "answer").write_text(f"{status}\n{said.getvalue()}")
+
+
+TABLES = (("text",), ("bm25", "--data", "fused"), ("next-item",), ("llm-blend", "--data", "fused"))
+INDEX = "index/llm-blend-fused.parquet"
+SECRET = "s3cret"
+
+
+def first_night(night, pipeline):
+    """As the script leaves it, only that what is served has not been refitted."""
     for folder in ("prepare", "sft-gen", "sft-disc", "synthesize", "filter", "fuse"):
-        shutil.copytree(pipeline / folder, yesterday / folder)
-        shutil.copytree(pipeline / folder, here / "work" / folder)
+        shutil.copytree(pipeline / folder, night / "work" / folder)
+    for table in TABLES:
+        assert run("train-i2i", "--model", *table, "-w", night / "work") == 0
+    assert run("export-index", "--model", "llm-blend", "--data", "fused", "-w", night / "work") == 0
+    (night / "serve/index").mkdir(parents=True)
+    shutil.copy(night / "work" / INDEX, night / "serve" / INDEX)
+    (night.parent / "served").symlink_to(night.name)
+
+
+def next_day(shop):
+    """Interactions of old users, of new ones, and with a new item."""
     log = pl.read_parquet(shop / "interactions.parquet")
     latest = int(log["timestamp"].max())  # type: ignore[arg-type]
     day = log.group_by("user_id", maintain_order=True).tail(4).head(80)
-    day = day.with_columns(
+    return day.with_columns(
         user_id=pl.when(pl.int_range(pl.len()) < 40).then("user_id").otherwise(pl.lit("new-") + pl.col("user_id")),
         item_id=pl.when(pl.int_range(pl.len()) % 4 == 1).then(pl.lit("a new item")).otherwise("item_id"),
         timestamp=latest + pl.int_range(pl.len()),
     )
-    day.write_parquet(tmp_path / "day.parquet")
-    tiny = ["--batch-size", "16", "--epochs"]
-    commands = steps(
-        **{"@": [str(tmp_path / "day.parquet")], "from": ["--from", str(yesterday)], "PREPARE": [], "FILTER": []},
-        GENERATOR=[*tiny, "1"],
-        DISCRIMINATOR=[*tiny, "1", "--negatives-per-positive", "3"],
-        SYNTHESIZE=["--recall-number", "8"],
-        FUSE=["--recall-number", "3", "--no-tune"],
-        GATE=["--min-overlap", "0"],
-        recall=["--min-recall", "1"],  # last night's index is this night's, so that it is known to be the same
-        here=[str(here)],
-        index=["index/llm-blend-fused.parquet"],
-        nights=[str(tmp_path)],
-        last=["n2"],
-        LLMI2I_WORKDIR=[str(here / "work")],
-    )
-    for command in commands:
-        where = () if command[0] == "compare" else ("-w", here / "work")
-        assert run(*command, *where) == 0, command
-        if "--min-recall" in command:
-            assert run(*command, "--min-recall", 1.1) == 1
-    for work in (here / "work", here / "serve"):
+
+
+def test_a_night_with_the_program(pipeline, shop, tmp_path, monkeypatch):
+    nights = RealNights(tmp_path, monkeypatch)
+    root = nights.nights
+    first_night(root / "n1", pipeline)
+    next_day(shop).write_parquet(tmp_path / "day.parquet")
+    before = (root / "n1/serve" / INDEX).read_bytes()
+    tiny = "--batch-size 16 --epochs 1"
+    options = {
+        "GENERATOR": tiny,
+        "DISCRIMINATOR": f"{tiny} --negatives-per-positive 3",
+        "SYNTHESIZE": "--recall-number 8",
+        "FUSE": "--recall-number 3 --no-tune",
+        "GATE": "--min-overlap 0",
+    }
+    redis = f"redis://:{SECRET}@127.0.0.1:1/0"
+    publish = f"llmi2i export-index --model llm-blend --data fused --to {redis} -w"
+
+    status, told, calls = nights.run("n2", tmp_path / "day.parquet", **options, PUBLISH=publish)
+    assert (status, calls[-3:]) == (1, ["compare", "compare", "export-index"])
+    assert re.fullmatch(rf"n2: failed in publishing after \d+ s, n1 is served; see {root}/n2.log\n", told)
+    assert "Error: redis://127.0.0.1:1/0: " in (root / "n2.log").read_text()
+    assert (root / "served/serve" / INDEX).read_bytes() == before
+    trained = {path: path.read_bytes() for path in root.glob("n2/*/*/*manifest.json")}
+
+    status, told, calls = nights.run("n2", tmp_path / "day.parquet", **{**options, "GATE": "--min-overlap 1"})
+    assert (status, calls[-1]) == (1, "compare")
+    assert "n2: failed in compare after" in told
+    assert (root / "served/serve" / INDEX).read_bytes() == before
+
+    status, told, _ = nights.run("n2", tmp_path / "day.parquet", **options)
+    assert (status, (root / "served").resolve()) == (0, root / "n2")
+    assert re.fullmatch(r"n2: served after \d+ s, in place of n1\n", told)
+    assert (root / "n1/serve" / INDEX).read_bytes() == before
+    assert {path: path.read_bytes() for path in trained} == trained  # nothing was made twice
+    assert not any(SECRET in path.read_text(errors="replace") for path in root.rglob("*") if path.is_file())
+    assert_goes_on(root / "n2", root / "n1/work", n_new=80)
+
+
+def assert_goes_on(night, earlier, *, n_new):
+    """The night's models come from the earlier ones and know the new item; what is served was trained on all of it."""
+    for work in (night / "work", night / "serve"):
         items = pl.read_parquet(work / "prepare/items.parquet")
         assert "a new item" in items["item_id"].to_list()
         tokens = pl.read_parquet(work / "sft-gen/model/item_tokens.parquet")
         assert tokens["item_id"].to_list() == items["item_id"].to_list()
         about = read_json(work / "sft-gen/manifest.json")
-        assert about["options"]["earlier"] == str(yesterday)
-        assert f"{yesterday}/sft-gen/model/model.safetensors" in about["inputs"]
+        assert about["options"]["earlier"] == str(earlier)
+        assert f"{earlier}/sft-gen/model/model.safetensors" in about["inputs"]
         about = read_json(work / "sft-disc/manifest.json")
-        assert f"{yesterday}/sft-disc/held-back/model/model.safetensors" in about["inputs"]
-        assert f"{yesterday}/sft-gen/model/model.safetensors" not in about["inputs"]  # it knows what is held back
-        assert json.loads((work / "prepare/log/cuts.json").read_text())[1]["n_rows"] == len(day)
-    served = pl.read_parquet(here / "serve/index/llm-blend-fused.parquet")
-    assert set(served["item_id"]) <= set(items["item_id"])
-    assert read_json(here / "serve/prepare/manifest.json")["summary"]["test"] == 0
-    assert read_json(here / "work/prepare/manifest.json")["summary"]["test"] > 0
+        assert f"{earlier}/sft-disc/held-back/model/model.safetensors" in about["inputs"]
+        assert f"{earlier}/sft-gen/model/model.safetensors" not in about["inputs"]  # it knows what is held back
+        assert json.loads((work / "prepare/log/cuts.json").read_text())[1]["n_rows"] == n_new
+        assert set(pl.read_parquet(work / INDEX)["item_id"]) <= set(items["item_id"])
+    assert read_json(night / "serve/prepare/manifest.json")["summary"]["test"] == 0
+    assert read_json(night / "work/prepare/manifest.json")["summary"]["test"] > 0
