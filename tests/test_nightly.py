@@ -202,7 +202,7 @@ class RealNights:
                 workdir, *arguments = os.read(asked, 1 << 16).decode().split("\0")[:-1]
                 calls.append(arguments[0])
                 self.answer(workdir, arguments)
-            told = script.stdout.read()
+            told = script.communicate()[0]
         for each in (asked, ended):
             os.close(each)
         return script.returncode, told, calls

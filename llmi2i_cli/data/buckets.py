@@ -6,6 +6,7 @@ A user's bucket depends on the user's id and the number of buckets alone, so fil
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -87,6 +88,9 @@ def concatenate(parts: Sequence[Path], target: Path, metadata: dict[str, str] | 
     ----------
     metadata : entries for the file's own metadata
     """
-    rows = pl.concat([pl.scan_parquet(part, glob=False) for part in parts])
     with writing(target) as temporary:
+        if len(parts) == 1 and metadata is None:
+            shutil.copyfile(parts[0], temporary)  # the same bytes
+            return
+        rows = pl.concat([pl.scan_parquet(part, glob=False) for part in parts])
         rows.sink_parquet(temporary, metadata=metadata, **PARQUET_OPTIONS)  # type: ignore[call-overload]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from llmi2i_cli.data.splits import SPLITS
+from llmi2i_cli.data.user_runs import UserRuns
 
 
 def order_and_dedupe(rows: pl.DataFrame) -> pl.DataFrame:
@@ -79,5 +81,5 @@ def core_pass(log: pl.DataFrame, items: pl.Series, min_user_items: int) -> pl.Da
 
 def cap(log: pl.DataFrame, max_user_items: int) -> pl.DataFrame:
     """Keep each user's most recent `max_user_items` interactions; `log` is oldest first."""
-    from_the_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id")
-    return log.filter(from_the_end <= max_user_items)
+    to_come = UserRuns.of(log).still_to_come(np.ones(len(log), np.bool_))
+    return log.filter(to_come <= max_user_items)

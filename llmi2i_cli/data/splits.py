@@ -10,6 +10,7 @@ import polars as pl
 
 from llmi2i_cli.choices.preparation import Split, Unit
 from llmi2i_cli.data.times import TICKS_PER_DAY
+from llmi2i_cli.data.user_runs import UserRuns
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")  # in the order of time
 
@@ -25,19 +26,15 @@ def leave_last_two(log: pl.DataFrame) -> pl.DataFrame:
     Where a column is_target tells which interactions may be held out, it is the last two of these, or the only one.
     What lies between them, and behind, is test as well: `only_targets` leaves it out.
     """
-    lengths = log["user_id"].rle().struct.field("len").to_numpy()
-    ends = np.cumsum(lengths, dtype=np.int64)
-    starts = ends - lengths
+    users = UserRuns.of(log)
     target = log["is_target"].to_numpy() if "is_target" in log.columns else np.ones(len(log), np.bool_)
-    targets_so_far = np.cumsum(target)  # of all users so far
-    still_to_come = np.repeat(targets_so_far[ends - 1], lengths) - targets_so_far + target  # this one counted
-    is_held_out = target & (still_to_come <= 2)
-    held_out_so_far = np.cumsum(is_held_out)
-    is_train = held_out_so_far == np.repeat((held_out_so_far - is_held_out)[starts], lengths)
-    is_train |= np.repeat(~is_train[starts], lengths)
-    is_valid = is_held_out & (still_to_come == 2)
-    places = np.where(is_train, 0, np.where(is_valid, 1, 2))
-    return log.with_columns(split=pl.Series(SPLITS).gather(places))
+    targets_to_come = users.still_to_come(target)  # this one counted
+    is_held_out = target & (targets_to_come <= 2)
+    is_train = users.so_far(is_held_out) == 0
+    of_trained = users.so_far(is_train) > 0  # what is trained on comes first
+    is_valid, is_test = is_held_out & (targets_to_come == 2) & of_trained, ~is_train & of_trained
+    split = pl.when(pl.Series(is_valid)).then(pl.lit("valid")).when(pl.Series(is_test)).then(pl.lit("test"))
+    return log.with_columns(split=split.otherwise(pl.lit("train")))
 
 
 def only_targets(log: pl.DataFrame) -> pl.DataFrame:

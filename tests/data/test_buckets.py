@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from llmi2i_cli.data.buckets import bucket_of, concatenate, n_buckets_for, read_bucket, write_buckets
+from llmi2i_cli.files.tables import sink_table, write_table
 
 
 def test_the_hash_is_fixed_and_spreads():
@@ -53,3 +54,11 @@ def test_parts_follow_each_other_in_one_file(tmp_path):
     assert pl.read_parquet(tmp_path / "all.parquet")["x"].to_list() == [2, 12, 0, 10, 1, 11]
     assert pl.read_parquet_metadata(tmp_path / "all.parquet")["key"] == "value"
     assert {path.name for path in tmp_path.iterdir()} == {"0.parquet", "1.parquet", "2.parquet", "all.parquet"}
+
+
+def test_one_part_is_its_own_whole(tmp_path):
+    part, target, sunk = (tmp_path / f"{name}.parquet" for name in ("part", "all", "sunk"))
+    write_table(pl.DataFrame({"x": range(1 << 19), "y": "text"}), part)
+    concatenate([part], target)
+    sink_table(pl.scan_parquet(part), sunk)
+    assert target.read_bytes() == part.read_bytes() == sunk.read_bytes()
