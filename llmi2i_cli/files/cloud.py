@@ -196,7 +196,7 @@ def _store(root: str) -> Any:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """What the store's client raises, as an OSError with the first line of it."""
+    """What the store's client raises, as an OSError with the first line of it, and where its settings come from."""
     try:
         yield
     except InputError:
@@ -204,4 +204,5 @@ def _as_os_error() -> Iterator[None]:
     except Exception as error:  # the client's errors have no base of their own
         if isinstance(error, OSError) and error.strerror:
             raise
-        raise OSError(errno.EIO, str(error).partition("\n")[0]) from error
+        told = str(error).partition("\n")[0]
+        raise OSError(errno.EIO, f"{told} (credentials and address come from the environment)") from error

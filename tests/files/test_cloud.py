@@ -150,6 +150,63 @@ def test_a_store_that_does_not_answer_is_one_line(store, tmp_path, monkeypatch, 
     assert "not-to-be-told" not in error
 
 
+def test_objects_of_google_are_prepared(store, tmp_path, monkeypatch):
+    for name, value in store.google_environment.items():
+        monkeypatch.setenv(name, value)
+    store.objects |= {"shop/logs/a.csv": csv(LOG[:1]), "shop/logs/b.csv": csv(LOG[1:])}
+    assert run("prepare", "gs://shop/logs", "--split", "none", "-w", tmp_path / "w") == 0
+    assert pl.read_parquet(tmp_path / "w/prepare/interactions.parquet").select(LOG.columns).equals(LOG)
+    manifest = read_manifest(tmp_path / "w/prepare/manifest.json")
+    assert manifest is not None
+    assert list(manifest["inputs"]) == ["gs://shop/logs/a.csv", "gs://shop/logs/b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("url", "root", "key", "config"),
+    [
+        ("gs://shop/a/b.csv", "gs://shop/", "a/b.csv", {"bucket": "shop"}),
+        ("az://box/a.csv", "az://box/", "a.csv", {"container_name": "box"}),
+        *(
+            (
+                f"{scheme}://box@shop.dfs.core.windows.net/a/b.csv",
+                f"{scheme}://box@shop.dfs.core.windows.net/",
+                "a/b.csv",
+                {"account_name": "shop", "container_name": "box"},
+            )
+            for scheme in ("abfs", "abfss")
+        ),
+    ],
+)
+def test_what_a_url_names_in_other_stores(monkeypatch, url, root, key, config):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "of-the-environment")
+    cloud.check_url(url)
+    assert cloud._split(url) == (root, key)
+    assert cloud._store.__wrapped__(root).config == config
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("gs://shop/log.csv", "Generic GCS error: "),
+        ("abfs://box@shop.dfs.core.windows.net/log.csv", "Generic MicrosoftAzure error: "),
+        ("az://box/log.csv", "Generic MicrosoftAzure error: Account must be specified"),
+    ],
+)
+def test_a_store_without_credentials_is_one_line(tmp_path, monkeypatch, capsys, url, message):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # where a machine in the cloud would ask for them
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setitem(cloud.RETRIES, "max_retries", 0)
+    cloud._store.cache_clear()
+    assert run("prepare", url, "-w", tmp_path / "w") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {url} cannot be read: {message}")
+    assert error.endswith(" (credentials and address come from the environment)\n")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "w/prepare").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 import pytest
+import redis
 
 from llmi2i_cli.errors import Llmi2iError, OutputError, UsageError
 from llmi2i_cli.i2i.neighbours import Neighbours
@@ -221,6 +223,23 @@ def test_without_the_package_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(UsageError, match=r"needs the package redis: pip install 'llmi2i\[redis\]'"):
         RedisPlace.of("redis://127.0.0.1", "shop")
+
+
+def test_tls_is_asked_for_by_the_scheme():
+    place = RedisPlace.of(f"rediss://somebody:{SECRET.replace('/', '%2F')}@cache:6380/2", NAME)
+    assert place.address == "rediss://cache:6380/2"
+    pool = place.client.connection_pool
+    asked = pool.connection_kwargs
+    assert pool.connection_class is redis.SSLConnection
+    assert (asked["username"], asked["password"], asked["db"]) == ("somebody", SECRET, 2)
+    assert pool.make_connection().cert_reqs == ssl.CERT_REQUIRED
+    assert RedisPlace.of("redis://cache", NAME).client.connection_pool.connection_class is redis.Connection
+
+
+def test_a_server_without_tls_is_one_line(server, monkeypatch):
+    monkeypatch.setattr(redis_versions, "ANSWER_SECONDS", 0.2)  # it waits for the end of what it takes for a command
+    with pytest.raises(OutputError, match=r"^rediss://127.0.0.1:\d+/0: .*give the same command again$"):
+        publish(RedisPlace.of(server.replace("redis:", "rediss:"), NAME), 1)
 
 
 def test_passwords_come_from_the_url_or_the_environment_and_are_never_told(tmp_path, monkeypatch):

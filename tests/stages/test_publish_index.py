@@ -55,3 +55,22 @@ def test_what_cannot_be_published(workdir, capsys):
         assert error.startswith(f"Error: {message}")
         assert error.count("\n") == 1
         assert "s3cret" not in error
+
+
+@pytest.mark.parametrize("way", ["url", "environment"])
+def test_no_log_and_no_manifest_holds_the_password(workdir, tmp_path, monkeypatch, capfd, way):
+    with redis_server(tmp_path, "--requirepass", "s3cret") as url:
+        if way == "environment":
+            monkeypatch.setenv("REDISCLI_AUTH", "s3cret")
+        to = url.replace("//", "//:s3cret@") if way == "url" else url
+        for options in ((), ("--force",), ("--json",)):
+            assert run("export-index", "--to", to, "--format", "jsonl", *options, "-w", workdir) == 0
+        assert run("status", "-w", workdir) == 0
+        client: Any = redis.Redis.from_url(to, password="s3cret", decode_responses=True)
+        held = [client.get("llmi2i:swing-real:current"), *client.hgetall("llmi2i:swing-real:versions")]
+    told = capfd.readouterr()
+    assert url in told.out  # the address alone
+    assert "s3cret" not in "".join((told.out, told.err, *held))
+    written = [path for path in workdir.rglob("*") if path.is_file()]
+    assert workdir / "index/swing-real.jsonl.manifest.json" in written
+    assert not any(b"s3cret" in path.read_bytes() for path in written)
