@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One night: take in what is new in the log, go on from last night's models, and serve the new index if it passes the gate.
+# One night: take in what is new in the log, go on from models trained before, and serve the new index if it passes the gate.
 #
 #   nightly.sh NIGHTS NIGHT LOG...          from cron:  30 2 * * *  nightly.sh /srv/i2i "$(date +\%F)" /data/clicks
 #
@@ -13,12 +13,12 @@
 # Set in the environment, if need be:
 #   PREPARE="--items catalogue.csv"  options of prepare (of the first night: later ones go on with them)
 #   GENERATOR, DISCRIMINATOR, SYNTHESIZE, FILTER, FUSE  options of these stages
-#   ANEW=1     train anew instead of going on; do so once in a while: words of new titles are learnt then alone
+#   ANEW_EVERY=7   nights from one training anew to the next; those between go on from its models (1: never go on)
 #   MODEL=blend                      the table to serve, on the fused log; by default llm-blend
 #   GATE="--min-overlap 0.4"         options of compare, for the tables that validation has measured and for what is served
 #   MIN_RECALL=0.95                  the validation Recall@10 that passes, as a multiple of last night's; by default 0.9
 #   PUBLISH="command"                run with the work directory to publish before the switch, e.g. to fill a Redis
-#   KEEP=7     nights to keep
+#   KEEP=7     nights to keep, besides the one that later ones go on from
 set -euo pipefail
 
 [ $# -ge 3 ] || { sed -n '4p' "${BASH_SOURCE[0]}" | cut -c5- >&2; exit 2; }
@@ -65,8 +65,17 @@ if [ ! -d "$here" ]; then # files are replaced and never written to, so that nig
     mv -T "$nights/.begun" "$here"
 fi
 export LLMI2I_WORKDIR="$here/work"
-from=()
-if [ -n "$last" ] && [ -z "${ANEW:-}" ]; then from=(--from "$nights/$last/work"); fi
+
+# Going on from what has gone on wears off what was learnt: until the next training anew all nights go on from the same.
+doing="finding models" base="$night" age=0 from=()
+if [ -f "$nights/$last/base" ]; then
+    read -r last_base last_age <"$nights/$last/base"
+    if [ $((last_age + 1)) -lt "${ANEW_EVERY:-7}" ]; then
+        base="$last_base" age=$((last_age + 1)) from=(--from "$nights/$last_base/work")
+    fi
+fi
+echo "$base $age" >"$here/.base"
+mv "$here/.base" "$here/base"
 
 # shellcheck disable=SC2086  # the variables hold several words
 {
@@ -104,5 +113,5 @@ mv -T "$nights/.served" "$nights/served" # one rename: a reader finds the former
 doing="clearing up"
 find "$nights" -mindepth 2 -maxdepth 2 -name work -printf '%h\n' | sort -r | tail -n "+$((${KEEP:-7} + 1))" |
     while read -r old; do
-        case "$old" in "$here" | "$nights/$last") ;; *) rm -rf "$old" "$old.log" ;; esac
+        case "$old" in "$here" | "$nights/$last" | "$nights/$base") ;; *) rm -rf "$old" "$old.log" ;; esac
     done

@@ -109,7 +109,7 @@ def test_seven_nights(nights):
     assert (status, told, nights.served) == (-9, "", "n2")
     status, told = nights.run("n3")
     assert (status, nights.served) == (0, "n3")
-    assert started_from(nights.calls) == [f"{root}/n2/work"] * 2
+    assert started_from(nights.calls) == [f"{root}/n1/work"] * 2  # what was trained anew, not what went on from that
 
     status, told = nights.run("n4", fail="compare")
     assert (status, nights.served) == (1, "n3")
@@ -120,13 +120,21 @@ def test_seven_nights(nights):
     assert (status, nights.served) == (1, "n3")
     assert "failed in sft-disc" in told
 
-    status, told = nights.run("n6")  # what failed is nobody's base
+    status, told = nights.run("n6")
     assert (status, nights.served) == (0, "n6")
-    assert started_from(nights.calls) == [f"{root}/n3/work"] * 2
-    assert nights.kept == ["n3", "n4", "n5", "n6"]  # the latest three, and what was served before
+    assert started_from(nights.calls) == [f"{root}/n1/work"] * 2
+    assert nights.kept == [
+        "n1",
+        "n3",
+        "n4",
+        "n5",
+        "n6",
+    ]  # the latest three, the served one, its base
 
-    status, told = nights.run("n7", ANEW="1")
+    status, told = nights.run("n7", ANEW_EVERY="4")  # nights that failed do not count: n1, n2, n3, n6
     assert (status, nights.served, started_from(nights.calls)) == (0, "n7", [])
+    assert (root / "n7/base").read_text() == "n7 0\n"
+    assert (root / "n6/base").read_text() == "n1 3\n"
     assert nights.kept == ["n5", "n6", "n7"]
     assert not (root / "n3.log").exists()
     assert nights.run("n7") == (0, "n7: is served\n")
@@ -229,6 +237,7 @@ def first_night(night, pipeline):
     assert run("export-index", "--model", "llm-blend", "--data", "fused", "-w", night / "work") == 0
     (night / "serve/index").mkdir(parents=True)
     shutil.copy(night / "work" / INDEX, night / "serve" / INDEX)
+    (night / "base").write_text(f"{night.name} 0\n")
     (night.parent / "served").symlink_to(night.name)
 
 

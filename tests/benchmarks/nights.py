@@ -1,11 +1,13 @@
-"""What a night costs and gives: going on from yesterday's generator against training anew, on simulated days.
+"""What a night costs and gives: going on from an earlier generator against training anew, on simulated days.
 
-    python -m tests.benchmarks.nights [--part training|append] [--users N --items N --interactions N] [--epochs E ...]
+    python -m tests.benchmarks.nights [--part training|append] [--users N --items N --interactions N --seed N]
+        [--going-on-from first|before ...] [--epochs E ...] [--learning-rate RATE]
 
-A simulated shop's log ends some days early; then night after night the next day is added, and the generator goes on
-from that of the night before (`sft-gen --from`), once for each number of epochs, and every few nights one is trained
-anew on the same log. A row a night: CPU seconds of the training (the machine may be busy), steps, Recall@10 on test of
-the generator itself, and on validation of the table with its candidates.
+A simulated shop's log ends some days early; then night after night the next day is added, and a generator goes on
+(`sft-gen --from`) from that of the first night or from that of the night before, once for each number of epochs, and
+every few nights one is trained anew on the same log. A row a night: CPU seconds of the training (the machine may be
+busy), steps, Recall@10 of the generator itself on test and on validation, and of the table with its candidates on
+validation.
 
 The part `append` takes the log's last day in as CSV, by `prepare --append` and by reading all files; beside it what
 writing the result takes.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import tempfile
 import time
@@ -59,10 +62,9 @@ def trained(workdir: Path, prepared: Sequence[object], *options: object) -> str:
     seconds = time.process_time() - began
     run("evaluate", "--model", "generator", "-w", workdir)
     facts = read_json(workdir / "sft-gen/manifest.json")
-    measured = read_json(workdir / "evaluate/generator-real-test.json")["metrics"]["all"]["recall@10"]
-    recall = measured["value"] if isinstance(measured, dict) else measured
-    fused = facts["validation"]["valid_recall@10_with_candidates"]
-    return f"{seconds:.0f} s | {facts['steps_this_run']:,} | {recall:.4f} | {fused:.4f}"
+    recall = read_json(workdir / "evaluate/generator-real-test.json")["metrics"]["all"]["recall@10"]
+    on_valid = (facts["validation"][name] for name in ("valid_recall@10", "valid_recall@10_with_candidates"))
+    return " | ".join((f"{seconds:.0f} s", f"{facts['steps_this_run']:,}", *map("{:.4f}".format, (recall, *on_valid))))
 
 
 def written_again(prepared: Path, target: Path) -> tuple[float, float]:
@@ -103,24 +105,24 @@ def append(folder: Path, files: list[Path], catalogue: Path) -> None:
     print(f"kept: {kept:,} bytes, interactions.parquet {(work / 'prepare/interactions.parquet').stat().st_size:,}")
 
 
-def training(
-    folder: Path, files: list[Path], catalogue: Path, epochs: Sequence[float], rate: float, anew_every: int
-) -> None:
+def training(folder: Path, files: list[Path], catalogue: Path, asked: argparse.Namespace) -> None:
     """A table with a row per night and way."""
     items = ("--items", catalogue)
-    print("night | way | training | steps | Recall@10 on test, generator | on validation, with candidates")
-    print("--- | --- | --- | --- | --- | ---")
+    print("night | way | training | steps | Recall@10 on test, generator | on validation | with candidates")
+    print("--- | --- | --- | --- | --- | --- | ---")
     first = folder / "night-0"
     print("0 | anew |", trained(first, [files[0], *items]), flush=True)
-    before = dict.fromkeys(epochs, first)
+    ways = list(itertools.product(asked.going_on_from, asked.epochs))
+    earlier = dict.fromkeys(ways, first)
     for night in range(1, len(files)):
         prepared = [*files[: night + 1], *items]
-        for n_epochs in epochs:
-            workdir = folder / f"night-{night}-{n_epochs:g}"
-            how = ("--from", before[n_epochs], "--epochs", n_epochs, "--learning-rate", rate)
-            print(f"{night} | {n_epochs:g} epochs |", trained(workdir, prepared, *how), flush=True)
-            before[n_epochs] = workdir
-        if night % anew_every == 0 or night == len(files) - 1:
+        for base, n_epochs in ways:
+            workdir = folder / f"night-{night}-{base}-{n_epochs:g}"
+            how = ("--from", earlier[base, n_epochs], "--epochs", n_epochs, "--learning-rate", asked.learning_rate)
+            print(f"{night} | {n_epochs:g} epochs from {base} |", trained(workdir, prepared, *how), flush=True)
+            if base == "before":
+                earlier[base, n_epochs] = workdir
+        if night % asked.anew_every == 0 or night == len(files) - 1:
             print(f"{night} | anew |", trained(folder / f"night-{night}-anew", prepared), flush=True)
 
 
@@ -132,20 +134,22 @@ def main() -> None:
     parser.add_argument("--interactions", type=int, default=12_000)
     parser.add_argument("--nights", type=int, default=7)
     parser.add_argument("--anew-every", type=int, default=7)
-    parser.add_argument("--epochs", type=float, nargs="+", default=[4.0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--going-on-from", choices=("first", "before"), nargs="+", default=["first"])
+    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0])
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         size = ("--users", asked.users, "--items", asked.items, "--interactions", asked.interactions)
-        run("simulate", folder / "shop", *size)
+        run("simulate", folder / "shop", *size, "--seed", asked.seed)
         files = days_of(folder / "shop/interactions.parquet", folder, asked.nights)
         catalogue = folder / "shop/items.parquet"
         if asked.part == "append":
             append(folder, files, catalogue)
         else:
-            training(folder, files, catalogue, asked.epochs, asked.learning_rate, asked.anew_every)
+            training(folder, files, catalogue, asked)
 
 
 if __name__ == "__main__":
