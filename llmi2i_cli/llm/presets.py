@@ -91,11 +91,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset
 
 
 def continued_defaults(first: TrainingDefaults) -> TrainingDefaults:
-    """How a model that was trained with `first` goes on with another day: one gentle pass.
+    """How a model that was trained with `first` goes on with further days: one pass at half the rate.
 
-    More passes night after night wear off what was learnt before (examples/paper/NOTES.md).
+    That is enough where it is the same model that goes on every night; what goes on from the night before wears off
+    (examples/paper/NOTES.md).
     """
-    return replace(first, epochs=1, learning_rate=first.learning_rate / 10)
+    return replace(first, epochs=1, learning_rate=first.learning_rate / 2)
 
 
 def lora_defaults(whole: TrainingDefaults) -> TrainingDefaults:
