@@ -18,19 +18,10 @@ from llmi2i_cli.artifacts.holding_out import what_differs
 from llmi2i_cli.artifacts.prepared import PreparedLog
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.files.tables import collect_table, scan_table
-from llmi2i_cli.llm.bases import (
-    ITEM_TOKENS,
-    MAX_TITLE_TOKENS,
-    Base,
-    Card,
-    Role,
-    add_item_rows,
-    defaults_of,
-    load_checkpoint,
-    tables_of,
-)
-from llmi2i_cli.llm.item_model import TitleWords, TokenLayout
+from llmi2i_cli.llm.bases import MAX_TITLE_TOKENS, Base, add_item_rows, defaults_of
+from llmi2i_cli.llm.item_model import TitleWords, TokenLayout, tables_of
 from llmi2i_cli.llm.prompts import tokenize_distinct
+from llmi2i_cli.llm.saved_models import ITEM_TOKENS, Card, Role, load_checkpoint
 
 REMEDY = "give --from a work directory in which both models were trained, or a checkpoint of llmi2i"
 

@@ -20,12 +20,12 @@ from torch.nn import functional
 from llmi2i_cli.artifacts.answers import question_digest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
-from llmi2i_cli.llm.bases import Card, load_checkpoint
 from llmi2i_cli.llm.fixed_shapes import ask
 from llmi2i_cli.llm.inference import ready_to_ask
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import PackedRows
 from llmi2i_cli.llm.prompts import PromptPieces, query_sequence
+from llmi2i_cli.llm.saved_models import Card, load_checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -285,3 +285,8 @@ class DiscriminatorModel(ItemModel):
         each = functional.binary_cross_entropy_with_logits(odds, labels.float(), reduction="none")
         total = (each * weights).sum()
         return {"loss": total / (len(labels) if num_items_in_batch is None else num_items_in_batch)}
+
+
+def tables_of(llm: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """The embeddings, (vocabulary, D), and, if it is another table, the output layer."""
+    return list(dict.fromkeys((llm.get_input_embeddings().weight, llm.get_output_embeddings().weight)))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from llmi2i_cli.artifacts.answers import question_digest
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue
-from llmi2i_cli.llm.bases import answer_tokens, load_checkpoint
+from llmi2i_cli.llm.bases import answer_tokens
 from llmi2i_cli.llm.feature_tokens import Buckets
 from llmi2i_cli.llm.fixed_shapes import ask
 from llmi2i_cli.llm.generate import pad_token_of, pieces_of_card
@@ -29,6 +29,7 @@ from llmi2i_cli.llm.item_model import DiscriminatorModel
 from llmi2i_cli.llm.packing import PackedRows, TokenSequence
 from llmi2i_cli.llm.positions import HISTORY, Positions
 from llmi2i_cli.llm.prompts import PromptPieces, discriminator_sequence
+from llmi2i_cli.llm.saved_models import load_checkpoint
 
 BLOCK_USERS = 1024  # users whose prompts are in memory at a time
 ATTENTION = "sdpa"  # flash attention has no mask that would keep candidates behind one history apart

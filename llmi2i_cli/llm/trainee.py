@@ -10,7 +10,7 @@ import torch
 
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
 from llmi2i_cli.errors import UsageError
-from llmi2i_cli.llm.bases import Base, Card, Role, catalogue_digest, save_checkpoint
+from llmi2i_cli.llm.bases import Base
 from llmi2i_cli.llm.batches import Examples
 from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.finetuning_options import FineTuningOptions
@@ -20,6 +20,7 @@ from llmi2i_cli.llm.lora import Adapters, check_adaptable
 from llmi2i_cli.llm.precision import fast_dtype
 from llmi2i_cli.llm.presets import TrainingDefaults, continued_defaults, discriminator_defaults
 from llmi2i_cli.llm.prompts import BARE, PromptPieces, build_pieces, read_template
+from llmi2i_cli.llm.saved_models import Card, Role, catalogue_digest, save_checkpoint
 from llmi2i_cli.llm.training_options import TrainingOptions
 from llmi2i_cli.llm.training_place import TrainingPlace
 from llmi2i_cli.runs.processes import is_first
@@ -129,7 +130,7 @@ def train_and_save(
     if adapters:
         adapters.merge()
     if is_first():
-        save_checkpoint(model, trainee.base, trainee.card, trainee.catalogue.ids, place.model)
+        save_checkpoint(model, trainee.base.tokenizer, trainee.card, trainee.catalogue.ids, place.model)
     return {
         "base_model": trainee.base.spec,
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -28,12 +28,12 @@ import torch
 from numpy.typing import NDArray
 
 from llmi2i_cli.errors import ModelError
-from llmi2i_cli.llm.bases import attention_implementation
 from llmi2i_cli.llm.batches import Collator
 from llmi2i_cli.llm.finetune import fine_tune
 from llmi2i_cli.llm.item_model import GeneratorModel, TokenLayout
 from llmi2i_cli.llm.memory import kept_for_backward
 from llmi2i_cli.llm.packing import TokenSequence
+from llmi2i_cli.llm.pretrained import attention_implementation
 from llmi2i_cli.llm.training_options import TrainingOptions
 from llmi2i_cli.llm.training_place import TrainingPlace
 from tests.benchmarks.finetune import WARM_UP, Clock, train_ours

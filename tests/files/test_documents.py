@@ -11,9 +11,9 @@ from llmi2i_cli.data.json_lines import parse_object
 from llmi2i_cli.errors import ArtifactError
 from llmi2i_cli.files.documents import parse_json, read_json
 from llmi2i_cli.i2i.served_index import ServedIndex
-from llmi2i_cli.llm.bases import CARD, read_card
 from llmi2i_cli.llm.calibration import Calibration
 from llmi2i_cli.llm.feature_tokens import Buckets
+from llmi2i_cli.llm.saved_models import CARD, read_card
 from llmi2i_cli.runs.locks import holders, lock
 from llmi2i_cli.runs.manifests import read_manifest
 

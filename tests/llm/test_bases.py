@@ -13,21 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertFo
 
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.errors import ArtifactError, ModelError, UsageError
-from llmi2i_cli.llm.bases import (
-    CARD,
-    Card,
-    answer_tokens,
-    attention_implementation,
-    base_from_checkpoint,
-    catalogue_digest,
-    load_base,
-    load_checkpoint,
-    save_checkpoint,
-)
+from llmi2i_cli.llm.bases import answer_tokens, base_from_checkpoint, load_base
 from llmi2i_cli.llm.generate import Generator, load_generator, rank_block
 from llmi2i_cli.llm.item_model import GeneratorModel
 from llmi2i_cli.llm.packing import pack
+from llmi2i_cli.llm.pretrained import attention_implementation
 from llmi2i_cli.llm.prompts import BARE, build_pieces, generator_sequence
+from llmi2i_cli.llm.saved_models import CARD, Card, catalogue_digest, load_checkpoint, save_checkpoint
 from tests.llm.tiny import bpe_tokenizer, catalogue_of, save_pretrained_base, titles_of
 
 CATALOGUE = catalogue_of([*titles_of(9), ""])
@@ -109,7 +101,7 @@ def test_a_saved_checkpoint_is_a_plain_causal_lm_with_the_same_scores(tmp_path, 
     )
     history, log = [2, 0, 5], Histories.from_rows([[2, 0, 5]], 10)
     trained, _ = rank_block(Generator(model, pieces, 0, 64), [0], log, None, history=10, top_n=10)
-    save_checkpoint(model, base, card_of(base), CATALOGUE.ids, tmp_path / "model")
+    save_checkpoint(model, base.tokenizer, card_of(base), CATALOGUE.ids, tmp_path / "model")
 
     tokens = pl.read_parquet(tmp_path / "model/item_tokens.parquet")
     assert tokens["item_id"].to_list() == CATALOGUE.ids.to_list()
@@ -147,7 +139,7 @@ def test_a_saved_checkpoint_is_a_plain_causal_lm_with_the_same_scores(tmp_path, 
 def test_a_checkpoint_as_the_base_of_a_discriminator_keeps_all_it_knows(tmp_path):
     base = load("llama-tiny")
     model = GeneratorModel(base.llm, base.layout, titles=base.title_words)
-    save_checkpoint(model, base, card_of(base), CATALOGUE.ids, tmp_path)
+    save_checkpoint(model, base.tokenizer, card_of(base), CATALOGUE.ids, tmp_path)
     before = base.llm.get_input_embeddings().weight[: base.layout.size]  # without the padding
     grown = base_from_checkpoint(tmp_path, CATALOGUE, attention="sdpa", seed=3, n_evidence=4, remedy=REMEDY)
     after = grown.llm.get_input_embeddings().weight
@@ -162,7 +154,11 @@ def test_a_checkpoint_as_the_base_of_a_discriminator_keeps_all_it_knows(tmp_path
 def saved(tmp_path, **changes):
     base = load("llama-tiny")
     save_checkpoint(
-        GeneratorModel(base.llm, base.layout), base, card_of(base, **changes), CATALOGUE.ids, tmp_path / "model"
+        GeneratorModel(base.llm, base.layout),
+        base.tokenizer,
+        card_of(base, **changes),
+        CATALOGUE.ids,
+        tmp_path / "model",
     )
     return tmp_path / "model"
 

@@ -10,12 +10,13 @@ import torch
 from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.artifacts.prepared import Catalogue, PreparedLog
 from llmi2i_cli.errors import ArtifactError, UsageError
-from llmi2i_cli.llm.bases import load_base, save_checkpoint, tables_of
+from llmi2i_cli.llm.bases import load_base
 from llmi2i_cli.llm.continued import base_from_earlier
 from llmi2i_cli.llm.finetuning_options import GeneratorOptions
 from llmi2i_cli.llm.generate import Generator, rank_block
-from llmi2i_cli.llm.item_model import GeneratorModel, ItemModel
+from llmi2i_cli.llm.item_model import GeneratorModel, ItemModel, tables_of
 from llmi2i_cli.llm.presets import PRETRAINED, continued_defaults
+from llmi2i_cli.llm.saved_models import save_checkpoint
 from llmi2i_cli.llm.trainee import prepare_trainee
 from tests.llm.tiny import catalogue_of, save_pretrained_base, titles_of
 
@@ -44,7 +45,7 @@ def checkpoint(folder, spec, role="generator", *, n_evidence=0, held_out=("test"
             table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(3)))
     words = base.title_words if role == "generator" else None
     model = ItemModel(base.llm, base.layout, titles=words)
-    save_checkpoint(model, base, trainee.card, YESTERDAY.ids, folder)
+    save_checkpoint(model, base.tokenizer, trainee.card, YESTERDAY.ids, folder)
     return replace(base, title_words=None)  # saving has added them up
 
 
