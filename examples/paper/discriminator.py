@@ -27,7 +27,7 @@ from llmi2i_cli.data.fusion import Candidates, Choice, fuse_histories
 from llmi2i_cli.evaluation.comparison import bootstrap_means, interval
 from llmi2i_cli.evaluation.metrics import per_user_metrics, rank_of_targets
 from llmi2i_cli.evaluation.retrieve import retrieve
-from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, best_recent, read_held_out, recall_by_recent
+from llmi2i_cli.evaluation.validation import CUT_OFF, HeldOut, read_held_out, recall_by_recent
 from llmi2i_cli.i2i.neighbours import Neighbours
 from llmi2i_cli.i2i.swing import swing_neighbours
 from llmi2i_cli.llm.auc import user_aucs
@@ -118,7 +118,7 @@ def trained(judged: Judged, point: Point, options: dict[str, Any], valid: HeldOu
     fused = fuse_histories(judged.train, candidates, point.rows, choice)
     neighbours = swing_neighbours(fused, **options)
     recalls = recall_by_recent(neighbours, valid)
-    recent = best_recent(recalls)
+    recent = max(recalls, key=lambda recent: (recalls[recent], -recent))  # the smallest of the best
     return replace(point, valid=recalls[recent], hits=per_user_recall(neighbours, test, recent))
 
 

@@ -133,13 +133,18 @@ def _take(path: Path, busy: str, wait: bool, about: Mapping[str, Any] = NOBODY) 
 def _make(path: Path, line: Mapping[str, Any]) -> bool:
     """Make the lock, if there is none: whole, in one step."""
     candidate = path.with_name(f".{path.stem}.{line['token']}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # it was there, and another process let go of its lock just now and took it away
+        if path.parent.is_file():
+            raise
+        return False
     try:
         candidate.write_bytes(_as_line(line))
         with contextlib.suppress(FileExistsError):
             os.link(candidate, path)
         return candidate.stat().st_nlink == 2  # so it is, even if the file server's answer was lost
-    except FileNotFoundError:  # another process let go of its lock just now and took the folder away
+    except FileNotFoundError:  # the same, after the folder was made
         return False
     except OSError as error:
         if error.errno in NO_LINKS:

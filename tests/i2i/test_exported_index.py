@@ -66,7 +66,7 @@ ROW = {"item_id": "a", "neighbour_ids": ["b", "c"], "scores": [2, 1]}
 )
 def test_what_cannot_be_served_is_an_error(tmp_path, text, message):
     (tmp_path / "index.jsonl").write_text(text)
-    with pytest.raises(Llmi2iError, match=r"index\.jsonl.*export it again") as error:
+    with pytest.raises(Llmi2iError, match=r"index\.jsonl.*make it again") as error:
         read_exported(tmp_path / "index.jsonl")
     assert message in str(error.value)
 

@@ -81,7 +81,7 @@ def test_faiss_torch_and_numba_work_in_one_process_in_either_order(faiss):
     program = """if True:
         import numpy as np, torch
         from llmi2i_cli.artifacts.histories import Histories
-        from llmi2i_cli.i2i.youtube_dnn import train_youtube_dnn
+        from llmi2i_cli.i2i.youtube_dnn_training import train_youtube_dnn
         from llmi2i_cli.evaluation.retrieve import retrieve
         rng = np.random.default_rng(0)
         log = Histories.from_rows(rng.integers(0, 50, (40, 6)).tolist(), 50)

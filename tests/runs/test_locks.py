@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +234,23 @@ def test_stages_start_while_others_look_all_the_time(tmp_path):
         stop.set()
         for looker in lookers:
             looker.join()
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    mkdir, refusals = Path.mkdir, [FileExistsError(17, "File exists")]
+
+    def leaving(self, *arguments, **options):
+        if self.name == ".locks" and refusals:
+            raise refusals.pop()
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", leaving)
+    with lock(tmp_path, "fuse", "`llmi2i fuse`"):
+        assert len(holders(tmp_path)) == 1
+    assert not refusals
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path):
+    (tmp_path / ".locks").write_text("")
+    with pytest.raises(FileExistsError):
+        lock(tmp_path, "fuse", "`llmi2i fuse`").__enter__()

@@ -247,7 +247,7 @@ def test_refit_reads_the_log_with_the_same_options(tmp_path, capsys):
     assert set(serve["split"]) == {"train"}
     manifests = [read_manifest(tmp_path / folder / "prepare/manifest.json") for folder in ("work", "serve")]
     asked, again = [manifest["options"] for manifest in manifests if manifest]
-    assert again == {**asked, "to_split": "test", "format": "csv"}
+    assert again == {**asked, "to_split": "test"}
     (tmp_path / "test.csv").write_text("user_id,item_id,timestamp,event\nu1,i1,5,buy\n")
     capsys.readouterr()
     assert run("refit", "-w", tmp_path / "work", "--to", tmp_path / "serve") == 1
