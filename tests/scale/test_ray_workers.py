@@ -22,6 +22,8 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 
 PATIENCE_SECONDS = 120
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+# A dead node is found out in two seconds instead of half a minute.
+WATCHFUL = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def cluster():
     """Two nodes with a processor each, which are processes of this machine."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": WATCHFUL})
     cluster.add_node(**NODE)
     yield cluster
     cluster.shutdown()
