@@ -16,7 +16,6 @@ python="${PYTHON:-python3}"
 }
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing llmi2i into .venv ..." >&2
-# DeepSpeed (of the extra dev) compiles nothing that a CPU needs. Python compiles modules when they are first imported: to
-# do that now for all of torch takes longer than the rest of the installation.
-DS_BUILD_OPS=0 .venv/bin/python -m pip install --no-compile --quiet --disable-pip-version-check -c tests/constraints.txt -e ".${extra:+[$extra]}"
+# DeepSpeed (of the extra dev) compiles nothing that a CPU needs.
+DS_BUILD_OPS=0 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c tests/constraints.txt -e ".${extra:+[$extra]}"
 echo "$wanted" >"$stamp"
