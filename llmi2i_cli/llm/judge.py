@@ -47,18 +47,6 @@ class Discriminator:
     max_length: int
 
 
-def judge(
-    discriminator: Discriminator,
-    users: NDArray[np.int64],
-    contexts: Histories,
-    candidate_ptr: NDArray[np.int64],
-    candidates: NDArray[np.int32],
-    tokens: NDArray[np.int32],
-) -> NDArray[np.float32]:
-    """log P(Yes) - log P(No) of every candidate, float32 (C,); the parameters are those of `questions_about`."""
-    return answers(discriminator, questions_about(discriminator, users, contexts, candidate_ptr, candidates, tokens))
-
-
 def questions_about(
     discriminator: Discriminator,
     users: NDArray[np.int64],
@@ -107,11 +95,10 @@ def digests_of(questions: Iterable[TokenSequence]) -> NDArray[np.uint64]:
 
 
 def judge_positions(discriminator: Discriminator, positions: Positions, buckets: Buckets) -> NDArray[np.float32]:
-    """`judge` of all candidates of `positions`."""
+    """`answers` about all candidates of `positions`."""
     tokens = buckets.tokens(positions.features)
-    return judge(
-        discriminator, positions.users, positions.contexts, positions.candidate_ptr, positions.candidates, tokens
-    )
+    asked = (positions.users, positions.contexts, positions.candidate_ptr, positions.candidates, tokens)
+    return answers(discriminator, questions_about(discriminator, *asked))
 
 
 def load_discriminator(directory: Path, catalogue: Catalogue, profiles: Sequence[str]) -> Discriminator:

@@ -9,10 +9,10 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.artifacts.prepared_log import OnPreparedLog
 from llmi2i_cli.choices.evidence import FEATURES
 from llmi2i_cli.errors import ArtifactError, UsageError
 from llmi2i_cli.runs.progress import notice
-from llmi2i_cli.runs.tasks import SentAsFields
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 from llmi2i_cli.scale.runners import runner
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.answers import EarlierAnswers
-    from llmi2i_cli.artifacts.histories import Histories
-    from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.i2i.evidence import Evidence
     from llmi2i_cli.llm.calibration import Calibration
     from llmi2i_cli.llm.feature_tokens import Buckets
@@ -109,7 +107,7 @@ def check_known(names: Sequence[str], model: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Judge(SentAsFields):
+class _Judge(OnPreparedLog):
     """Everything that judging a block of users needs, read when it is needed first.
 
     Attributes
@@ -117,7 +115,6 @@ class _Judge(SentAsFields):
     keeps : about whom the same is asked as in the last run keeps the confidences of then
     """
 
-    workdir: Path
     min_confidence: float
     keeps: bool
     block_users: int
@@ -125,24 +122,6 @@ class _Judge(SentAsFields):
     @property
     def model(self) -> Path:
         return self.workdir / "sft-disc" / "model"
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        from llmi2i_cli.artifacts.prepared import read_catalogue
-
-        return read_catalogue(self.workdir)
-
-    @cached_property
-    def user_ids(self) -> pl.Series:
-        from llmi2i_cli.artifacts.prepared import read_user_ids
-
-        return read_user_ids(self.workdir)
-
-    @cached_property
-    def histories(self) -> Histories:
-        from llmi2i_cli.artifacts.prepared import read_histories
-
-        return read_histories(self.workdir)
 
     @cached_property
     def timestamps(self) -> NDArray[np.int64]:
@@ -254,7 +233,7 @@ class _Judge(SentAsFields):
 
         from llmi2i_cli.artifacts.features import CandidateRows
         from llmi2i_cli.llm.calibration import Calibration
-        from llmi2i_cli.llm.judge import judge
+        from llmi2i_cli.llm.judge import answers, questions_about
         from llmi2i_cli.llm.positions import HISTORY
 
         first, last = (min(b * self.block_users, self.histories.n_users) for b in (block, block + 1))
@@ -272,7 +251,10 @@ class _Judge(SentAsFields):
         )
         # The calibration is of what a generator proposes, against the rest of its list: not of these.
         tokens = self.buckets.tokens(self.evidence.features(rows))
-        odds = judge(self.discriminator, users, contexts, np.append(each, len(places)), items, tokens)
+        odds = answers(
+            self.discriminator,
+            questions_about(self.discriminator, users, contexts, np.append(each, len(places)), items, tokens),
+        )
         verdicts = self._verdicts(Calibration().confidence(odds))
         # Of a user with a single interaction nothing is known that could speak against it.
         return frame.with_columns(verdicts).with_columns(keep=pl.col("keep") | pl.Series(contexts.lengths == 0))

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmi2i_cli.artifacts.prepared_log import OnPreparedLog
 from llmi2i_cli.choices.loading import load
 from llmi2i_cli.choices.methods import DEFAULT, METHODS
 from llmi2i_cli.errors import InputError
 from llmi2i_cli.runs.progress import notice
-from llmi2i_cli.runs.tasks import SentAsFields
 from llmi2i_cli.runs.workdir import shard_label, stage_run
 from llmi2i_cli.scale.runners import runner
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llmi2i_cli.artifacts.answers import EarlierAnswers
-    from llmi2i_cli.artifacts.histories import Histories
-    from llmi2i_cli.artifacts.prepared import Catalogue
     from llmi2i_cli.llm.generate import Generator, Ranker
 
 CANDIDATES_PATH = "synthesize/candidates.parquet"
@@ -94,7 +92,7 @@ def synthesize(
 
 
 @dataclass(frozen=True)
-class _Proposals(SentAsFields):
+class _Proposals(OnPreparedLog):
     """Everything that asking about a block of users needs, read when it is needed first.
 
     Attributes
@@ -102,7 +100,6 @@ class _Proposals(SentAsFields):
     keeps : who is asked the same as in the last run keeps the rows of then
     """
 
-    workdir: Path
     method: str
     history: int
     recall_number: int
@@ -110,24 +107,6 @@ class _Proposals(SentAsFields):
     attention: str
     keeps: bool
     block_users: int
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        from llmi2i_cli.artifacts.prepared import read_catalogue
-
-        return read_catalogue(self.workdir)
-
-    @cached_property
-    def user_ids(self) -> pl.Series:
-        from llmi2i_cli.artifacts.prepared import read_user_ids
-
-        return read_user_ids(self.workdir)
-
-    @cached_property
-    def histories(self) -> Histories:
-        from llmi2i_cli.artifacts.prepared import read_histories
-
-        return read_histories(self.workdir)
 
     @cached_property
     def asked(self) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ ones are): what is measured does not depend on them.
 - rank: `rank_users`, as `synthesize` runs it, 30 items a user, against transformers' `generate`: beam search of width
   30 for one new token, left padded in batches, the item tokens that the user has not seen allowed by
   `prefix_allowed_tokens_fn`. Items and log-probabilities must agree.
-- bare, titles: `judge`, as `filter` runs it, 20 candidates a user behind one shared history, against one prompt a pair:
+- bare, titles: `answers`, as `filter` asks, 20 candidates per user behind one shared history, against one per pair:
   sorted by length, right padded in batches, the two answers' logits alone. The log-odds must agree to 1e-3. With the
   bare prompt of the presets, or with the shipped template and the titles in the prompt, as for a base with weights.
 
@@ -34,7 +34,7 @@ from transformers import GenerationConfig
 from llmi2i_cli.llm.bases import answer_tokens, load_base
 from llmi2i_cli.llm.generate import Generator, pad_token_of, rank_users
 from llmi2i_cli.llm.item_model import DiscriminatorModel
-from llmi2i_cli.llm.judge import Discriminator, judge
+from llmi2i_cli.llm.judge import Discriminator, answers, questions_about
 from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.llm.prompts import BARE, build_pieces, discriminator_sequence, query_sequence, read_template
 from tests.benchmarks import fair
@@ -180,7 +180,12 @@ def judge_together(workdir: Path, titles_in_prompt: bool, users: NDArray[np.int6
         candidates, tokens = pairs_of(users, shop.catalogue.n_items)
         ptr = np.arange(len(users) + 1) * N_CANDIDATES
         flat = tokens.reshape(-1, N_FEATURES)
-        return (judge(discriminator, users, shop.histories.take(users), ptr, candidates.flatten(), flat),)
+        return (
+            answers(
+                discriminator,
+                questions_about(discriminator, users, shop.histories.take(users), ptr, candidates.flatten(), flat),
+            ),
+        )
 
     return timed(work, users, N_CANDIDATES)
 

@@ -10,7 +10,7 @@ from llmi2i_cli.artifacts.histories import Histories
 from llmi2i_cli.llm import judge as module
 from llmi2i_cli.llm.bases import answer_tokens, load_base
 from llmi2i_cli.llm.item_model import DiscriminatorModel
-from llmi2i_cli.llm.judge import Discriminator, judge
+from llmi2i_cli.llm.judge import Discriminator, answers, questions_about
 from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.llm.prompts import BARE, build_pieces
 from tests.llm.tiny import catalogue_of, random_histories, titles_of
@@ -41,7 +41,7 @@ def cases(n_positions, seed=0):
 def test_confidence_is_the_softmax_over_the_two_answers(discriminator, monkeypatch):
     monkeypatch.setattr(module, "BLOCK_USERS", 4)  # blocks of users are cut and joined
     users, contexts, ptr, candidates, tokens = cases(11)
-    odds = judge(discriminator, users, contexts, ptr, candidates, tokens)
+    odds = answers(discriminator, questions_about(discriminator, users, contexts, ptr, candidates, tokens))
     assert odds.dtype == np.float32
     model, layout = discriminator.model, discriminator.model.layout
     table = model.input_table().detach()
@@ -53,12 +53,17 @@ def test_confidence_is_the_softmax_over_the_two_answers(discriminator, monkeypat
                 embedded[-1] += table[layout.evidence_token(int(number))]
             with torch.no_grad():
                 state = model.decoder(inputs_embeds=embedded[None]).last_hidden_state[0, -1]
-            answers = torch.softmax(table[[model.yes_token, model.no_token]] @ state, 0)
-            assert 1 / (1 + math.exp(-odds[c])) == pytest.approx(float(answers[0]), abs=1e-5)
+            both = torch.softmax(table[[model.yes_token, model.no_token]] @ state, 0)
+            assert 1 / (1 + math.exp(-odds[c])) == pytest.approx(float(both[0]), abs=1e-5)
     assert odds.std() > 0.05
 
 
 def test_nobody_to_judge(discriminator):
     nobody, nothing = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    odds = judge(discriminator, nobody, Histories.from_rows([], N_ITEMS), np.zeros(1, int), nothing, nothing[:, None])
+    odds = answers(
+        discriminator,
+        questions_about(
+            discriminator, nobody, Histories.from_rows([], N_ITEMS), np.zeros(1, int), nothing, nothing[:, None]
+        ),
+    )
     assert odds.shape == (0,)

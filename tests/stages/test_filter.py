@@ -14,7 +14,7 @@ from llmi2i_cli.artifacts.schemas import SCORED, SCORED_REAL
 from llmi2i_cli.files.tables import write_table
 from llmi2i_cli.i2i.evidence import Evidence
 from llmi2i_cli.llm.feature_tokens import Buckets
-from llmi2i_cli.llm.judge import judge, load_discriminator
+from llmi2i_cli.llm.judge import answers, load_discriminator, questions_about
 from llmi2i_cli.llm.positions import HISTORY
 from llmi2i_cli.stages import filter as module
 from tests.conftest import as_own, run
@@ -54,7 +54,11 @@ class Twin:
         opinion = () if logprob is None else (np.array([logprob], np.float32), np.array([rank]))
         features = self.evidence.features(CandidateRows(contexts, np.array([0]), row, one, *opinion))
         tokens = self.buckets.tokens(features)
-        odds = float(judge(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)[0])
+        odds = float(
+            answers(
+                self.discriminator, questions_about(self.discriminator, row, contexts, np.array([0, 1]), one, tokens)
+            )[0]
+        )
         if logprob is not None:  # what was calibrated is the judgement on a generator's proposals
             odds = self.calibration["slope"] * odds + self.calibration["intercept"]
         return 1 / (1 + np.exp(-odds))
